@@ -1,0 +1,1 @@
+"""glia: a workbench for neural networks on PyTorch."""

@@ -1,0 +1,66 @@
+"""What a model builder must know of the inputs: plain numbers, measured on the training rows alone."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """A table arrives as one float32 matrix (rows, columns): numbers as they are (less `offset`), NaN where missing;
+    categories as codes 0, 1, 2 ... where 0 stands for missing, rare or never seen.
+
+    Every tuple has one item a column. For category columns the numeric facts are neutral (median 0, scale 1, no edges).
+    """
+
+    names: tuple[str, ...]
+    levels: tuple[int, ...]  # 0: a number; otherwise how many codes, 0 included
+    median: tuple[float, ...]
+    scale: tuple[float, ...]  # interquartile range; half the range where that is 0; 1 for a constant
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    gaps: tuple[bool, ...]  # numbers only: some training rows had no value
+    edges: tuple[tuple[float, ...], ...]  # bin edges of the piecewise-linear embedding, in the units of the column
+    rows: int  # training rows that the facts come from
+
+    kind = "table"
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """Images arrive as uint8 tensors (rows, channels, height, width); mean and std a channel, in 0..1."""
+
+    channels: int
+    height: int
+    width: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    rows: int
+
+    kind = "image"
+
+
+@dataclass(frozen=True)
+class TensorFacts:
+    """Any other tensors: the shape of one row."""
+
+    shape: tuple[int, ...]
+    rows: int
+
+    kind = "tensor"
+
+
+Facts = TableFacts | ImageFacts | TensorFacts
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def facts_to_dict(facts: Facts) -> dict[str, Any]:
+    return {"kind": facts.kind, **asdict(facts)}
+
+
+def facts_from_dict(data: dict[str, Any]) -> Facts:
+    kinds = {kind.kind: kind for kind in (TableFacts, ImageFacts, TensorFacts)}
+    fields = {key: _tuples(value) for key, value in data.items() if key != "kind"}
+    return kinds[data["kind"]](**fields)

@@ -1,0 +1,48 @@
+"""Prepared: the waist between data and models. What training sees, and how raw input becomes that."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
+
+from glia.data.batches import Batches
+from glia.data.facts import Facts
+from glia.data.task import Task
+
+
+class Raw(NamedTuple):
+    """Some rows of raw input, ready for the network."""
+
+    inputs: Tensor  # as Facts says
+    targets: Tensor | None  # None when the source has no target, or it was not asked for
+    names: list[str]  # what people call each row: its number in the file, or its path
+    cells: Any  # polars frame of the raw rows, or None where there is none
+
+
+class Reader(Protocol):
+    """The fitted preparation's first half: raw source to tensors, the same way at training and prediction."""
+
+    kind: str
+
+    def stream(self, source: Any, *, targets: bool = False, rows: int = 4096) -> Iterator[Raw]:
+        """Read a source (path, frame, array, folder) in pieces of `rows`; `targets=True` demands the targets too."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that is needed to read again, as plain JSON."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Training, validation and test rows, the task, and what was learnt of the data from training rows alone."""
+
+    train: Batches
+    valid: Batches | None
+    test: Batches | None
+    task: Task
+    facts: Facts
+    reader: Reader
+    card: dict[str, Any] = field(default_factory=dict)  # the data card: plain JSON for the report
+    notes: tuple[str, ...] = ()  # what people should hear: one sentence each
