@@ -1,0 +1,206 @@
+"""Recipe: what was asked. Typed settings with visible defaults, in and out of TOML; an unknown one is refused."""
+
+import ast
+import tomllib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from glia.errors import GliaError, unknown
+
+
+def _names(value: Any) -> Any:
+    """``"a,b"`` means two names, as on a command line; a number is a column's position."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _numbers(value: Any) -> Any:
+    """``"128,64"``, ``"[128, 64]"`` or ``128``: a list of whole numbers."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
+    return [value] if isinstance(value, int) else value
+
+
+def _kinds(value: Any) -> Any:
+    """``"age=number,zip=category"``, as on a command line."""
+    if isinstance(value, str):
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        return {name.strip(): kind.strip() for name, _, kind in pairs}
+    return value
+
+
+def _auto_or_number(value: Any) -> Any:
+    try:
+        return float(value) if isinstance(value, str) and value != "auto" else value
+    except ValueError:
+        raise ValueError("a number, or auto") from None
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Sizes = Annotated[tuple[int, ...], BeforeValidator(_numbers)]
+Kinds = Annotated[dict[str, str], BeforeValidator(_kinds)]
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Data(_Settings):
+    """Where the rows come from and how they are divided."""
+
+    source: Any = Field(None, description="file, folder, name of a bundled set, data frame, or arrays")
+    target: Names = Field((), description="column to predict; several, with commas, for many answers a row")
+    task: Literal["auto", "classify", "multilabel", "regress"] = Field("auto", description="kind of answer")
+    valid: str | None = Field(None, description="file or folder of validation rows, instead of a share")
+    test: str | None = Field(None, description="file or folder of test rows, instead of a share")
+    valid_share: Share = Field(0.1, description="share of the training rows kept for validation")
+    test_share: Share = Field(0.2, description="share of all rows kept for the final test")
+    group: str | None = Field(None, description="column whose equal values stay in one part")
+    time: str | None = Field(None, description="column of time: train comes before valid, valid before test")
+    kinds: Kinds = Field({}, description="kinds of columns, e.g. age=number,zip=category")
+    drop: Names = Field((), description="columns to leave out")
+    header: bool | None = Field(None, description="whether the first line names the columns; worked out if not said")
+    separator: str | None = Field(None, description="what separates the cells; worked out if not said")
+    decimal: str | None = Field(None, description="decimal mark, '.' or ','; worked out if not said")
+    encoding: str | None = Field(None, description="text encoding; worked out if not said")
+    limit_rows: int | None = Field(None, gt=0, description="read only so many rows")
+    image_size: int | None = Field(None, gt=0, description="side of the pictures in pixels; chosen if not said")
+    augment: str = Field("auto", description="auto, none, or a list such as flip,shift,erase")
+    bad_limit: Share = Field(0.05, description="share of unreadable pictures that is tolerated")
+    workers: int = Field(0, ge=0, description="threads that load ahead; any number gives the same run")
+
+
+class Model(_Settings):
+    """Which network, and what differs from its own defaults (None: leave it)."""
+
+    model: str = Field("auto", description="name in `glia list models`; auto chooses by data")
+    hidden: Sizes | None = Field(None, description="units of each hidden layer, e.g. 128,64")
+    width: int | None = Field(None, gt=0, description="units or channels of a layer")
+    depth: int | None = Field(None, gt=0, description="number of hidden layers")
+    members: int | None = Field(None, gt=0, description="networks trained side by side in an ensemble")
+    dropout: float | None = Field(None, ge=0, lt=1, description="share of units dropped in training")
+    activation: str | None = Field(None, description="name in `glia list activations`")
+    norm: str | None = Field(None, description="name in `glia list norms`")
+
+    def options(self) -> dict[str, Any]:
+        """What was set, for the network's constructor."""
+        return {key: value for key, value in self.model_dump(exclude={"model"}).items() if value is not None}
+
+
+class Train(_Settings):
+    """How it is trained (None: the network's own default)."""
+
+    epochs: int | None = Field(None, gt=0, description="passes over the training rows, at most")
+    batch_size: int | None = Field(None, gt=0, description="rows a step")
+    optimizer: str | None = Field(None, description="name in `glia list optimizers`")
+    lr: Annotated[float | Literal["auto"], BeforeValidator(_auto_or_number)] = Field(
+        "auto", description="learning rate; auto tests a range first"
+    )
+    schedule: str | None = Field(None, description="name in `glia list schedules`")
+    warmup: Share | None = Field(None, description="share of all steps in which the rate rises")
+    momentum: float | None = Field(None, ge=0, lt=1, description="momentum of SGD and its kin")
+    weight_decay: float | None = Field(None, ge=0, description="decay of weights; norms and biases are left out")
+    clip: float | None = Field(None, ge=0, description="limit of the gradient's norm; 0 for none")
+    l1: float = Field(0.0, ge=0, description="L1 penalty on weights")
+    label_smoothing: Share | None = Field(None, description="share of certainty taken from each label")
+    ema: float | None = Field(None, ge=0, lt=1, description="decay of the averaged weights; 0 for none")
+    accumulate: int = Field(1, gt=0, description="batches whose gradients make one step")
+    patience: int | None = Field(None, ge=0, description="epochs without gain before it stops; 0 for never")
+    monitor: str = Field("valid_loss", description="which figure decides the best weights")
+    class_weights: Literal["auto", "none", "balanced"] = Field("auto", description="weights against rare classes")
+    seed: int = Field(0, ge=0, description="the one seed of the run")
+    device: str = Field("auto", description="cpu, cuda, mps, or auto")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="number format of the large products")
+    threads: int | None = Field(None, gt=0, description="threads of torch on the CPU")
+    valid_every: int = Field(1, gt=0, description="validate every so many epochs")
+    checkpoint_s: float = Field(30.0, ge=0, description="seconds between checkpoints")
+    baselines: bool = Field(True, description="train simple models beside the network")
+    tensorboard: bool = Field(False, description="write TensorBoard files too")
+
+
+SECTIONS: dict[str, type[_Settings]] = {"data": Data, "model": Model, "train": Train}
+SECTION_OF: dict[str, str] = {field: name for name, kind in SECTIONS.items() for field in kind.model_fields}
+
+
+class Recipe(_Settings):
+    """Everything that was asked: ``Recipe.of(source="titanic.csv", target="survived", epochs=20)``."""
+
+    data: Data = Data()
+    model: Model = Model()
+    train: Train = Train()
+
+    @classmethod
+    def of(cls, **settings: Any) -> "Recipe":
+        """A recipe from flat names, as on the command line and in ``glia.train(...)``."""
+        return cls().updated(**settings)
+
+    def updated(self, **settings: Any) -> "Recipe":
+        """This recipe with some settings changed; all are checked again."""
+        sections = {name: getattr(self, name).model_dump(exclude_unset=True) for name in SECTIONS}
+        for name, value in settings.items():
+            if name not in SECTION_OF:
+                raise unknown("setting", name, sorted(SECTION_OF))
+            sections[SECTION_OF[name]][name] = value
+        return _checked(sections)
+
+    def flat(self) -> dict[str, Any]:
+        """All settings by their flat names."""
+        return {field: getattr(getattr(self, section), field) for field, section in SECTION_OF.items()}
+
+    def to_toml(self) -> str:
+        """The recipe as TOML: every setting that has a value (TOML has no null; absent means None)."""
+        sections = {}
+        for name in SECTIONS:
+            values = getattr(self, name).model_dump()
+            if name == "data" and not isinstance(values["source"], str):
+                values["source"] = f"<{type(values['source']).__name__} in memory>"
+            sections[name] = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v is not None}
+        return tomli_w.dumps(sections)
+
+    @classmethod
+    def from_toml(cls, text: str, name: str = "recipe") -> "Recipe":
+        """Read back what `to_toml` wrote, or what a person did; `name` is for the error message."""
+        try:
+            sections = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise GliaError(f"{name} is not valid TOML", got=error) from None
+        for section, values in sections.items():
+            if section not in SECTIONS:
+                raise unknown(f"section in {name}", section, SECTIONS)
+            if not isinstance(values, dict):
+                raise GliaError(f"[{section}] in {name} holds no settings", got=repr(values), expected="a table")
+            for key in values:
+                if key not in SECTIONS[section].model_fields:
+                    raise unknown(f"setting in [{section}] of {name}", key, SECTIONS[section].model_fields)
+        return _checked(sections)
+
+
+def _checked(sections: Mapping[str, Mapping[str, Any]]) -> Recipe:
+    """Build and check a Recipe; pydantic's complaint becomes one line."""
+    try:
+        return Recipe(**{name: SECTIONS[name](**values) for name, values in sections.items()})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        about = SECTIONS[SECTION_OF[name]].model_fields[name].description
+        problem = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ").partition(", unable")[0]
+        raise GliaError(f"setting {name} ({about})", got=repr(first["input"]), expected=problem) from None
+
+
+def parse_value(text: str) -> Any:
+    """A setting's value as it stands on a command line: numbers, true/false, none, lists; otherwise the text."""
+    lowered = text.strip().lower()
+    if lowered in {"true", "yes", "on"}:
+        return True
+    if lowered in {"false", "no", "off"}:
+        return False
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else text
