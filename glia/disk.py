@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -220,11 +220,3 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def on_disk_error(do: Callable[[], None], warn: Callable[[str], None]) -> None:
-    """Run something that is a convenience (a report, a plot): if the disk refuses, say so and go on."""
-    try:
-        do()
-    except DiskError as error:
-        warn(str(error))

@@ -1,0 +1,123 @@
+"""Run folder: the waist between training and everything after it. What is where, and how it is read back."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from glia import disk
+from glia.errors import DamagedError, GliaError, nearest
+from glia.recipe import Recipe
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def plain_name(text: str) -> str:
+    """A safe folder name made from any text: letters, digits, dots and dashes."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:48]
+    return name.lower() or "run"
+
+
+class RunFolder:
+    """The files of one run. Reading only checks and parses; all writing goes through `glia.disk`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @classmethod
+    def create(cls, root: Path, name: str) -> "RunFolder":
+        """A new folder below `root`: `name`, or `name-2`, `name-3` ... when that exists."""
+        if not NAME.fullmatch(name):
+            raise GliaError("a run's name", got=repr(name), expected="letters, digits, '.', '_', '-'; at most 64")
+        return cls(disk.new_folder(root, name))
+
+    @classmethod
+    def open(cls, path: Path | str) -> "RunFolder":
+        """A run that exists."""
+        folder = Path(path)
+        if not (folder / "recipe.toml").is_file():
+            there = [p.name for p in folder.parent.iterdir() if p.is_dir()] if folder.parent.is_dir() else []
+            close = nearest(folder.name, there)
+            what = "is not a run folder (it has no recipe.toml)" if folder.is_dir() else "does not exist"
+            raise GliaError(f"{folder} {what}", hint=f"'{folder.parent / close}'" if close else "`ls runs`")
+        return cls(folder)
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def write_json(self, name: str, value: Any) -> None:
+        disk.write_json(self.path / name, value)
+
+    def read_json(self, name: str, default: Any = None) -> Any:
+        """A JSON file of the run; `default` where the run has none."""
+        path = self.path / name
+        if not path.is_file():
+            return default
+        try:
+            return json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            raise DamagedError(f"{path} cannot be read", got=error) from None
+
+    @property
+    def recipe(self) -> Recipe:
+        path = self.path / "recipe.toml"
+        try:
+            return Recipe.from_toml(path.read_text("utf-8"), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise DamagedError(f"{path} cannot be read", got=error) from None
+
+    def chart(self) -> Iterator[dict[str, Any]]:
+        """The lines of chart.jsonl; a last line that a kill cut short is left out."""
+        path = self.path / "chart.jsonl"
+        if not path.is_file():
+            return
+        with path.open("rb") as lines:
+            for line in lines:
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    return
+
+    def history(self) -> dict[str, list[float]]:
+        """Figures by epoch: ``{"epoch": [...], "train_loss": [...], "valid_loss": [...], ...}``."""
+        epochs = [line for line in self.chart() if line["kind"] == "epoch"]
+        names = list(dict.fromkeys(name for line in epochs for name in line if name != "kind"))
+        return {name: [line.get(name, float("nan")) for line in epochs] for name in names}
+
+    def write_history(self) -> None:
+        """history.csv: the epochs as a table for people and spreadsheets."""
+        history = self.history()
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(history)
+        writer.writerows(zip(*history.values(), strict=True))
+        disk.write_file(self.path / "history.csv", text.getvalue())
+
+    def save_model(self, parts: dict[str, Any], weights: dict[str, dict[str, Tensor]]) -> None:
+        """model/: `parts` as JSON files, each of `weights` as safetensors, one manifest over all."""
+        files = {f"{name}.json": json.dumps(part, indent=1).encode() for name, part in parts.items()}
+        for name, tensors in weights.items():
+            own = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+            files[f"{name}.safetensors"] = safetensors.torch.save(own)
+        disk.write_folder(self.path / "model", files)
+
+    def load_model(self, weights: str = "best") -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """(parts, tensors) that `save_model` wrote, verified; "best" or "last" weights."""
+        if not (self.path / "model").is_dir():
+            disk.recover(self.path / "model")
+        if not (self.path / "model").is_dir():
+            raise GliaError(f"{self.path} has no model yet", hint=f"glia resume {self.path}")
+        files = disk.read_folder(self.path / "model")
+        try:
+            parts = {n.removesuffix(".json"): json.loads(data) for n, data in files.items() if n.endswith(".json")}
+            tensors = safetensors.torch.load(files[f"{weights}.safetensors"])
+        except (ValueError, KeyError, safetensors.SafetensorError) as error:
+            raise DamagedError(f"{self.path / 'model'} cannot be read", got=error) from None
+        return parts, tensors
