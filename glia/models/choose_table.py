@@ -1,0 +1,66 @@
+"""Which network fits a table, by its number of rows, and how it trains."""
+
+from math import ceil, log2
+from typing import Any, NamedTuple
+
+from glia.data.facts import TableFacts
+from glia.data.task import Task
+
+FEW, MANY, HUGE = 60, 2_000, 100_000  # rows
+
+
+class Choice(NamedTuple):
+    """A model of the catalogue, its options, train settings, and one sentence that says why."""
+
+    name: str
+    options: dict[str, Any]
+    train: dict[str, Any]
+    why: str
+
+
+def choose_table(facts: TableFacts, rows: int, task: Task) -> Choice:
+    """The default network for `rows` training rows."""
+    if rows < FEW:
+        why = f"{rows} rows are too few for more than a linear model (below {FEW})"
+        return Choice("linear", {}, _linear(rows), why)
+    if rows < MANY:
+        why = f"below {MANY:,} rows: ten small networks, each kept from a fifth of the rows, beside linear models"
+        return Choice("folds", {}, _folds(rows), why)
+    why = f"{MANY:,} rows or more: eight members that share their weights, with piecewise-linear embeddings"
+    return Choice("tabm", {}, _tabm(rows), why)
+
+
+def _linear(rows: int) -> dict[str, Any]:
+    return _settings(max(rows, 1), epochs=1000, patience=200, lr=0.01, weight_decay=0.01)
+
+
+def _folds(rows: int) -> dict[str, Any]:
+    """1,500 to 4,000 steps, 100 epochs where that lies between; stops after 30 % of them without gain."""
+    batch = min(max(2 ** round(log2(rows / 16)), 32), 256)
+    steps = ceil(rows / batch)  # an epoch
+    budget = min(max(100 * steps, 1500), 4000)
+    epochs = ceil(budget / steps)
+    return _settings(batch, epochs=epochs, patience=ceil(0.3 * epochs), lr=2e-3, weight_decay=3e-4)
+
+
+def _tabm(rows: int) -> dict[str, Any]:
+    batch = 256 if rows <= HUGE else 1024
+    return _settings(batch, epochs=100, patience=8, lr=2e-3, weight_decay=3e-4)
+
+
+def _settings(batch: int, *, epochs: int, patience: int, lr: float, weight_decay: float) -> dict[str, Any]:
+    """A constant rate is possible because the averaged weights (ema) are what is validated and kept: no epoch count
+    has to be guessed, as a falling rate would need."""
+    return {
+        "epochs": epochs,
+        "patience": patience,
+        "batch_size": batch,
+        "optimizer": "adamw",
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "clip": 1.0,
+        "schedule": "constant",
+        "warmup": 0.05,
+        "ema": 0.999,
+        "label_smoothing": 0.0,
+    }
