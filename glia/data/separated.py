@@ -1,0 +1,187 @@
+"""Tables of separated text: CSV, TSV and their kin. What is not said is worked out from the first lines."""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from glia.data.source import MISSING_WORDS, Opened, Piece, ReadOptions, check_names, no_column, tidy
+from glia.data.textfile import TextFile, complain, look
+from glia.errors import GliaError
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+SEPARATORS = ("\t", ";", "|", ",")  # in order of trust: decimal commas look like separators too
+SPELLED = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|"}
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+_COMMA_DECIMAL = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?|[+-]?\d{1,3}(\.\d{3})+,\d+")
+_POINT_DECIMAL = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?|[+-]?\d{1,3}(,\d{3})+\.\d+")
+_COMMA_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
+_POINT_THOUSANDS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+")
+
+Row = list[str]
+
+
+def open_separated(path: Path, options: ReadOptions) -> Opened:
+    """Look at a text table: encoding, separator, header, decimal sign."""
+    file = look(path, options.encoding)
+    lines = file.sample()
+    separator = _separator(lines, options.separator)
+    with complain(path):
+        sample = [row for row in _reader(lines, separator) if not _blank(row)]
+    if not sample:
+        raise GliaError(f"{path} is empty", expected="a table")
+    header = _has_header(sample) if options.header is None else options.header
+    names = _named(sample[0], str(path)) if header else _numbered(sample[0], options, str(path))
+    decimal = options.decimal or _decimal(sample[header:], separator) or options.likely_decimal
+    if decimal not in (".", ","):
+        raise GliaError("unknown decimal sign", got=repr(decimal), expected="'.' or ','")
+    notes = []
+    if file.guessed:
+        notes.append(f"{path} is not UTF-8: read as {file.encoding}")
+    if not header and options.header is None:
+        notes.append(f"{path} has no header line: columns are called 0 to {len(names) - 1} by position")
+    return Opened(
+        name=str(path),
+        decimal=decimal,
+        columns=names,
+        format={"format": "separated text", "separator": separator, "decimal": decimal, "header": header}
+        | {"encoding": file.encoding, "gzip": file.packed},
+        pieces=lambda rows: _pieces(file, names, separator, decimal, header, rows),
+        notes=tuple(notes),
+    )
+
+
+def _reader(lines: Iterator[str] | list[str], separator: str) -> "Reader":
+    return csv.reader(lines, delimiter=separator, skipinitialspace=separator != " ")
+
+
+def _pieces(
+    file: TextFile, names: tuple[str, ...], separator: str, decimal: str, header: bool, rows: int
+) -> Iterator[Piece]:
+    """Pieces of at most `rows` rows. Errors: a row that is longer or shorter than the first."""
+    name, schema, done = str(file.path), dict.fromkeys(names, pl.String), 0
+
+    def piece() -> Piece:
+        frame = pl.DataFrame(dict(zip(names, zip(*cells))), schema=schema)
+        return Piece(name, decimal, tidy(frame), np.arange(done, done + len(cells)), np.array(where))
+
+    cells: list[Row] = []
+    where: list[int] = []
+    with complain(file.path):
+        reader = _reader(file.lines(), separator)
+        for row in reader:
+            if _blank(row):
+                continue
+            if header:
+                header = False
+                continue
+            if len(row) != len(names):
+                what = f"{name}, line {reader.line_num}: {len(row)} cells"
+                raise GliaError(what, expected=f"{len(names)}, as the first line has", hint="mend or delete that line")
+            cells.append(row)
+            where.append(reader.line_num)
+            if len(cells) == rows:
+                yield piece()
+                done, cells, where = done + rows, [], []
+        if cells:
+            yield piece()
+
+
+def _blank(row: Row) -> bool:
+    return not row or (len(row) == 1 and not row[0].strip(" \t\x1a"))
+
+
+def _separator(lines: list[str], asked: str | None) -> str:
+    """The sign that cuts the lines into equally many cells."""
+    if asked is not None:
+        sign = SPELLED.get(asked, asked)
+        if len(sign) != 1 or sign in '\r\n"':
+            raise GliaError("bad separator", got=repr(asked), expected="one character, or tab")
+        return sign
+    best, best_share = ",", 0.0
+    for sign in SEPARATORS:
+        try:
+            widths = Counter(len(row) for row in _reader(lines, sign) if row)
+        except csv.Error:
+            continue
+        width, count = widths.most_common(1)[0] if widths else (1, 0)
+        share = round(count / max(1, widths.total()), 2)
+        if width > 1 and share > best_share:
+            best, best_share = sign, share
+    return best
+
+
+def _decimal(sample: list[Row], separator: str) -> str | None:
+    """The decimal sign that the cells show; None if they show neither."""
+    cells = [cell.strip() for row in sample for cell in row]
+    commas = [cell for cell in cells if _COMMA_DECIMAL.fullmatch(cell)]
+    points = [cell for cell in cells if _POINT_DECIMAL.fullmatch(cell)]
+    plain_commas = [cell for cell in commas if not _COMMA_THOUSANDS.fullmatch(cell)]
+    plain_points = [cell for cell in points if not _POINT_THOUSANDS.fullmatch(cell)]
+    if plain_commas or plain_points:
+        return "," if len(plain_commas) > len(plain_points) else "."
+    if commas or points:  # only cells such as 1,234: a thousand where the comma also separates, else a fraction
+        return "," if len(commas) > len(points) and separator == ";" else "."
+    return None
+
+
+def _is_number(cell: str) -> bool:
+    return _NUMBER.fullmatch(cell.strip()) is not None
+
+
+def _has_header(sample: list[Row]) -> bool:
+    """Is the first line made of names?
+
+    A column of numbers speaks: a text on top of it is a name, a number on top of it is a row. So does a column of
+    texts whose first cell occurs again further down. Years or positions (2019, 2020, ...) on top are names.
+    """
+    first, body = sample[0], [row for row in sample[1:] if len(row) == len(sample[0])]
+    if not body:
+        return not any(_is_number(cell) for cell in first)
+    if _counts_up(first):
+        return True
+    names = rows = 0
+    for index, top in enumerate(first):
+        cells = [row[index].strip() for row in body]
+        present = [cell for cell in cells if cell not in MISSING_WORDS]
+        numbers = sum(map(_is_number, present))
+        if _is_number(top):
+            rows += 1
+        elif present and numbers >= 0.9 * len(present):
+            names += top.strip() not in MISSING_WORDS
+        elif top.strip() in present:
+            rows += 1
+    return names > 0 or rows == 0
+
+
+def _counts_up(cells: Row) -> bool:
+    """Numbers in the row run n, n+1, n+2 from 0, 1 or a year."""
+    numbers = [int(cell) for cell in cells if cell.strip().isdecimal()]
+    if len(numbers) < 3 or sum(map(_is_number, cells)) != len(numbers):
+        return False
+    start = numbers[0]
+    return numbers == list(range(start, start + len(numbers))) and (start <= 1 or 1900 <= start <= 2100)
+
+
+def _named(first: Row, source: str) -> tuple[str, ...]:
+    return check_names([cell.strip() or str(index) for index, cell in enumerate(first)], source)
+
+
+def _numbered(first: Row, options: ReadOptions, source: str) -> tuple[str, ...]:
+    """Names by position, or the names that were learnt, with or without those that may be left out."""
+    if not options.names:
+        return tuple(str(index) for index in range(len(first)))
+    without = tuple(name for name in options.names if name not in options.optional)
+    for names in (options.names, without):
+        if len(names) == len(first):
+            return names
+    if len(first) > len(options.names):
+        return options.names + tuple(str(index) for index in range(len(options.names), len(first)))
+    raise no_column(options.names[len(first)], options.names[: len(first)], source)

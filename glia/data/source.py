@@ -1,0 +1,128 @@
+"""What every table reader gives: rows as a polars frame, in pieces, each row with its place in the source."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from glia.errors import GliaError, nearest
+
+MISSING_WORDS = (
+    *("", "?", "-", "NA", "N/A", "n/a", "na", "#N/A", "<NA>", "NaN", "nan", "NAN"),
+    *("null", "NULL", "Null", "None", "none", "NONE"),
+)
+"""Cells that mean "no value", after the spaces around them are gone."""
+
+Int64s = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a table is to be read. None: worked out from the file.
+
+    likely_decimal: the decimal sign to assume when a file shows neither.
+    names, optional: the columns of a file without a header, and which of them may be left out.
+    """
+
+    header: bool | None = None
+    separator: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    likely_decimal: str = "."
+    names: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of a table. Text cells are stripped, and null where a value is missing.
+
+    name: what messages call the source. rows: (N,) number of each row in the source, from 0.
+    lines: (N,) line of each row in its text file, from 1; None where there are no lines.
+    """
+
+    name: str
+    decimal: str
+    frame: pl.DataFrame
+    rows: Int64s
+    lines: Int64s | None = None
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    def place(self, index: int) -> str:
+        """Where a person finds row `index` of this piece."""
+        if self.lines is not None:
+            return f"{self.name}, line {self.lines[index]}"
+        return f"{self.name}, row {self.rows[index]} (counted from 0)"
+
+    def take(self, index: Int64s) -> "Piece":
+        lines = None if self.lines is None else self.lines[index]
+        return Piece(self.name, self.decimal, self.frame[index], self.rows[index], lines)
+
+    def column(self, name: str) -> pl.Series:
+        if name not in self.frame.columns:
+            raise no_column(name, self.frame.columns, self.name)
+        return self.frame[name]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A source that was looked at, but not read yet. `pieces(rows)` reads it in memory that does not grow with it."""
+
+    name: str
+    decimal: str
+    columns: tuple[str, ...]
+    format: dict[str, Any]
+    pieces: Callable[[int], Iterator[Piece]]
+    notes: tuple[str, ...] = ()
+    targets: tuple[str, ...] = field(default=())  # columns that the source itself calls the answer
+
+
+def join(pieces: list[Piece]) -> Piece:
+    """The rows of several pieces of one source, in order."""
+    first = pieces[0]
+    lines = None if first.lines is None else np.concatenate([p.lines for p in pieces if p.lines is not None])
+    frame = pl.concat([piece.frame for piece in pieces], how="vertical_relaxed")
+    return Piece(first.name, first.decimal, frame, np.concatenate([p.rows for p in pieces]), lines)
+
+
+def tidy(frame: pl.DataFrame) -> pl.DataFrame:
+    """Text is stripped and missing words become null; odd types become text or numbers. Row order stays."""
+    return frame.select(_tidy_column(frame[name]) for name in frame.columns)
+
+
+def _tidy_column(series: pl.Series) -> pl.Series:
+    kind = series.dtype
+    if kind in (pl.Categorical, pl.Enum, pl.Null):
+        series = series.cast(pl.String)
+    elif kind == pl.Decimal:
+        series = series.cast(pl.Float64)
+    elif kind == pl.Duration:
+        series = series.dt.total_microseconds() / 1e6
+    elif kind == pl.Time:
+        series = series.cast(pl.Int64) / 1e9
+    if series.dtype == pl.String:
+        text = series.str.strip_chars()
+        return text.set(text.is_in(MISSING_WORDS).fill_null(False), None)
+    return series.fill_nan(None) if series.dtype.is_float() else series
+
+
+def no_column(name: str, columns: list[str] | tuple[str, ...], source: str) -> GliaError:
+    """The error for a column that is not there, with the nearest name offered."""
+    close = nearest(name, columns)
+    shown = ", ".join(columns[:12]) + (f", ... ({len(columns)} in all)" if len(columns) > 12 else "")
+    hint = f"{close!r}" if close else None
+    return GliaError(f"no column {name!r} in {source}", expected=f"one of {shown}", hint=hint)
+
+
+def check_names(names: list[str], source: str) -> tuple[str, ...]:
+    """Names are there once each."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise GliaError(f"{source} has two columns called {name!r}", hint="rename one of them")
+        seen.add(name)
+    return tuple(names)

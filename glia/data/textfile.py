@@ -1,0 +1,124 @@
+"""Text files: packed or plain, in the encodings people use, as lines."""
+
+import gzip
+import io
+import zlib
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, getincrementaldecoder, lookup
+from collections.abc import Iterator
+from contextlib import contextmanager
+from csv import Error as CsvError
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from glia.errors import GliaError
+
+BLOCK_BYTES = 1 << 20
+SAMPLE_LINES = 500
+SAMPLE_CHARS = 1 << 20
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A text file whose packing and encoding are known."""
+
+    path: Path
+    encoding: str
+    packed: bool
+    guessed: bool  # the file is not valid in the encoding that was expected
+
+    def lines(self) -> Iterator[str]:
+        """Lines with their ends as they stand, so that a quoted cell may hold a line end."""
+        with complain(self.path), open_bytes(self.path) as raw:
+            yield from io.TextIOWrapper(raw, encoding=self.encoding, newline="")
+
+    def sample(self) -> list[str]:
+        """The first lines: enough to see how the file is written."""
+        taken, chars = [], 0
+        for line in islice(self.lines(), SAMPLE_LINES):
+            taken.append(line)
+            chars += len(line)
+            if chars > SAMPLE_CHARS:
+                break
+        return taken
+
+
+def look(path: Path, encoding: str | None) -> TextFile:
+    """Work out packing and encoding. Reads the file once. Errors: empty, or not text at all."""
+    with complain(path), open_bytes(path) as raw:
+        start = raw.read(BLOCK_BYTES)
+    if not start.strip():
+        raise GliaError(f"{path} is empty", expected="a table")
+    if encoding is not None:
+        return TextFile(path, _known(encoding), is_packed(path), False)
+    expected = _from_first_bytes(start, path)
+    for candidate in (expected, "cp1252"):
+        if _decodes(path, candidate):
+            return TextFile(path, candidate, is_packed(path), candidate != expected)
+    return TextFile(path, "latin-1", is_packed(path), True)
+
+
+def is_packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """The unpacked bytes of a file."""
+    return cast(BinaryIO, gzip.open(path, "rb")) if is_packed(path) else path.open("rb")
+
+
+@contextmanager
+def complain(path: Path) -> Iterator[None]:
+    """Faults of the file become one line that names it."""
+    try:
+        yield
+    except UnicodeError as fault:
+        raise GliaError(f"{path} is not written in that encoding", got=fault, hint="encoding=cp1252") from None
+    except CsvError as fault:
+        raise GliaError(f"{path} cannot be read", got=fault, hint="look for a quote that is never closed") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
+        raise GliaError(f"{path} is a damaged gzip file", got=fault, hint="fetch or pack it again") from None
+    except OSError as fault:
+        raise GliaError(f"cannot read {path}", got=fault.strerror or fault) from None
+
+
+def _known(encoding: str) -> str:
+    try:
+        return lookup(encoding).name
+    except LookupError:
+        raise GliaError(f"unknown encoding {encoding!r}", expected="such as utf-8, utf-16, cp1252, latin-1") from None
+
+
+def _from_first_bytes(start: bytes, path: Path) -> str:
+    """The encoding that the first bytes promise."""
+    if start.startswith(BOM_UTF8):
+        return "utf-8-sig"
+    if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return "utf-16"
+    head = start[:4096]
+    if b"\0" in head:
+        for encoding, zeros, others in (("utf-16-le", head[1::2], head[::2]), ("utf-16-be", head[::2], head[1::2])):
+            if zeros.count(0) > 0.8 * len(zeros) and others.count(0) == 0:
+                return encoding
+    odd = sum(byte < 32 and byte not in b"\t\n\r\f\x1a" for byte in head)
+    if b"\0" in head or odd > 0.02 * len(head):
+        hint = "check the file; a table is CSV, TSV, JSON lines, Parquet or Arrow"
+        raise GliaError(f"{path} is not text", got=f"bytes such as {head[:8]!r}", expected="a table", hint=hint)
+    return "utf-8"
+
+
+def _decodes(path: Path, encoding: str) -> bool:
+    decoder = getincrementaldecoder(encoding)()
+    with complain(path), open_bytes(path) as raw:
+        while block := raw.read(BLOCK_BYTES):
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError:
+                return False
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
