@@ -1,0 +1,88 @@
+"""Activations.
+
+Facts: range (lowest and highest output); saturates ("both" ends go flat, "left" only, or None); init (name of the
+fitting initialisation); gain (what multiplies its standard deviation). The gains of ReLU's smooth kin are 1 / sqrt(E
+f(z)^2), z ~ N(0, 1): they keep the second moment from layer to layer, as equation 10 of He et al. does for ReLU. For
+sigmoid and tanh the gains are torch's, for SELU the 1 of its paper.
+"""
+
+from math import inf
+
+from glia.catalog.entry import Entry
+
+_HE_INIT, _GLOROT_INIT = "he_normal", "xavier_uniform"
+
+ENTRIES = (
+    Entry(
+        "relu",
+        "torch.nn:ReLU",
+        "max(0, z): the plain choice; a unit that is always below 0 is dead",
+        "Nair and Hinton 2010, ICML",
+        {"range": (0.0, inf), "saturates": "left", "init": _HE_INIT, "gain": 2**0.5},
+    ),
+    Entry(
+        "leaky_relu",
+        "torch.nn:LeakyReLU",
+        "ReLU with a slope of 0.01 below 0, so that no unit dies",
+        "Maas et al. 2013, ICML workshop",
+        {"range": (-inf, inf), "saturates": None, "init": _HE_INIT, "gain": (2 / (1 + 0.01**2)) ** 0.5},
+    ),
+    Entry(
+        "elu",
+        "torch.nn:ELU",
+        "z above 0, exp(z) - 1 below: smooth, with a mean near 0",
+        "Clevert et al. 2016, arXiv 1511.07289",
+        {"range": (-1.0, inf), "saturates": "left", "init": _HE_INIT, "gain": 1.2452},
+    ),
+    Entry(
+        "selu",
+        "torch.nn:SELU",
+        "scaled ELU: keeps mean 0 and variance 1 by itself in plain deep networks",
+        "Klambauer et al. 2017, arXiv 1706.02515",
+        {"range": (-1.7581, inf), "saturates": "left", "init": "he_normal", "gain": 1.0},
+    ),
+    Entry(
+        "gelu",
+        "torch.nn:GELU",
+        "z times the normal distribution's share below z: usual in Transformers",
+        "Hendrycks and Gimpel 2016, arXiv 1606.08415",
+        {"range": (-0.17, inf), "saturates": "left", "init": _HE_INIT, "gain": 1.5335},
+    ),
+    Entry(
+        "silu",
+        "torch.nn:SiLU",
+        "z sigmoid(z), also called swish",
+        "Elfwing et al. 2017, arXiv 1702.03118",
+        {"range": (-0.2785, inf), "saturates": "left", "init": _HE_INIT, "gain": 1.6765},
+    ),
+    Entry(
+        "sigmoid",
+        "torch.nn:Sigmoid",
+        "1 / (1 + exp(-z)): between 0 and 1; flat at both ends",
+        "Rumelhart et al. 1986, Nature 323",
+        {"range": (0.0, 1.0), "saturates": "both", "init": _GLOROT_INIT, "gain": 1.0},
+    ),
+    Entry(
+        "tanh",
+        "torch.nn:Tanh",
+        "between -1 and 1, with mean 0; flat at both ends",
+        "LeCun et al. 1998, Efficient BackProp",
+        {"range": (-1.0, 1.0), "saturates": "both", "init": _GLOROT_INIT, "gain": 5 / 3},
+    ),
+    Entry(
+        "softmax",
+        "torch.nn:Softmax",
+        "shares that sum to 1; an output, which the losses here apply themselves",
+        "Bridle 1990",
+        {"range": (0.0, 1.0), "saturates": "both", "init": _GLOROT_INIT, "gain": 1.0},
+    ),
+    Entry(
+        "linear",
+        "torch.nn:Identity",
+        "z as it is: the output of a regression",
+        None,
+        {"range": (-inf, inf), "saturates": None, "init": _GLOROT_INIT, "gain": 1.0},
+    ),
+)
+
+ALIASES = {"identity": "linear", "none": "linear", "swish": "silu", "logistic": "sigmoid", "lrelu": "leaky_relu"}

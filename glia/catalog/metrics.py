@@ -1,0 +1,75 @@
+"""Metrics of an evaluation, under the keys of metrics.json. All are parts of `glia.predict.measure:measure`.
+
+Facts: tasks; higher_is_better; range; units ("target" where it is in the units of the target).
+"""
+
+from math import inf
+
+from glia.catalog.entry import Entry
+
+_MEASURE = "glia.predict.measure:measure"
+
+
+def _metric(
+    name: str,
+    summary: str,
+    tasks: tuple[str, ...],
+    *,
+    up: bool = True,
+    high: float = 1.0,
+    low: float = 0.0,
+    paper: str | None = None,
+    units: str | None = None,
+) -> Entry:
+    return Entry(
+        name, _MEASURE, summary, paper, {"tasks": tasks, "higher_is_better": up, "range": (low, high), "units": units}
+    )
+
+
+_CLASS, _LABELS, _NUMBER = ("classify",), ("multilabel",), ("regress",)
+
+ENTRIES = (
+    _metric("accuracy", "share of the answers that are right", (*_CLASS, *_LABELS)),
+    _metric(
+        "balanced_accuracy",
+        "mean of the classes' recalls: rare classes count as much",
+        _CLASS,
+        paper="Brodersen et al. 2010, ICPR",
+    ),
+    _metric(
+        "f1",
+        "harmonic mean of precision and recall; mean over classes when there are more than two",
+        _CLASS,
+        paper="van Rijsbergen 1979",
+    ),
+    _metric(
+        "log_loss",
+        "mean of minus the log of the share given to the truth, in nats",
+        (*_CLASS, *_LABELS),
+        up=False,
+        high=inf,
+    ),
+    _metric("roc_auc", "chance that a positive row is ranked above a negative one", _CLASS, paper="Fawcett 2006"),
+    _metric("pr_auc", "average precision: the area under precision against recall", _CLASS),
+    _metric(
+        "ece",
+        "how far the given probabilities are from the observed shares",
+        _CLASS,
+        up=False,
+        paper="Guo et al. 2017, arXiv 1706.04599, equation 3",
+    ),
+    _metric("exact_match", "share of the rows whose labels are all right", _LABELS),
+    _metric("f1_macro", "mean of the labels' F1", _LABELS),
+    _metric("f1_micro", "F1 of all labels as one", _LABELS),
+    _metric("rmse", "root mean squared error", _NUMBER, up=False, high=inf, units="target"),
+    _metric("mae", "mean absolute error", _NUMBER, up=False, high=inf, units="target"),
+    _metric("r2", "share of the target's variance that is explained", _NUMBER, low=-inf),
+)
+
+ALIASES = {
+    "acc": "accuracy",
+    "auc": "roc_auc",
+    "auroc": "roc_auc",
+    "average_precision": "pr_auc",
+    "logloss": "log_loss",
+}
