@@ -1,1 +1,45 @@
-"""glia: a workbench for neural networks on PyTorch."""
+"""glia: a workbench for neural networks on PyTorch. It prepares data, builds, trains, explains and ships networks.
+
+    run = glia.train("titanic.csv", target="survived")
+    run.predict("new.csv")
+
+Names are looked up when they are first used, so that ``import glia`` is quick.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_WHERE = {
+    "Recipe": "glia.recipe:Recipe",
+    "GliaError": "glia.errors:GliaError",
+    "prepare": "glia.workbench.prepare:prepare",
+    "build": "glia.models.build:build_for",
+    "train": "glia.workbench.train:train",
+    "resume": "glia.workbench.train:resume",
+    "open": "glia.workbench.run:open_run",
+    "Run": "glia.workbench.run:Run",
+    "fit": "glia.train.loop:fit",
+    "Moment": "glia.train.loop:Moment",
+    "supervised": "glia.train.steps:supervised",
+    "listen": "glia.vitals.listen:listen",
+    "Chart": "glia.vitals.chart:Chart",
+    "examine": "glia.doctor.examine:examine",
+    "Finding": "glia.doctor.finding:Finding",
+    "Classifier": "glia.estimators:Classifier",
+    "Regressor": "glia.estimators:Regressor",
+}
+
+__all__ = list(_WHERE)  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'glia' has no attribute {name!r}")
+    module, _, attribute = _WHERE[name].partition(":")
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WHERE})

@@ -1,0 +1,131 @@
+"""The loop: batches in, Moments out. Everything random is a function of (seed, epoch, step), so a run can be cut
+anywhere and go on from a snapshot as if nothing had happened.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import nn
+
+from glia.errors import GliaError
+from glia.optim.average import Average
+from glia.optim.build import build as build_optimizer
+from glia.optim.schedules import Schedule
+from glia.train.best import Best
+from glia.train.feed import Feed, moved
+from glia.train.steps import Step, supervised
+from glia.train.update import Progress, Update
+from glia.train.validate import validate
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What the loop yields after each step and each epoch.
+
+    loss: of the step, or the mean of the epoch. grad_norm: before clipping; NaN where it was not measured.
+    figures: at an epoch, train_loss, train_<metric>, valid_loss, valid_<metric>. best: these are the best weights so far.
+    snapshot: a call gives all that ``fit(..., start=)`` needs to go on from here; call it before asking for the next one.
+    """
+
+    kind: str  # "step" or "epoch"
+    epoch: int
+    step: int
+    loss: float
+    lr: float
+    grad_norm: float = math.nan
+    rows: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
+    best: bool = False
+    last: bool = False  # nothing comes after it
+    snapshot: Callable[[], dict[str, Any]] = dict
+
+
+def fit(
+    model: nn.Module,
+    data: Any,
+    *,
+    step: Step | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
+    epochs: int = 1,
+    batch_size: int = 32,
+    lr: float | None = None,
+    schedule: Schedule | None = None,
+    clip: float = 0.0,
+    l1: float = 0.0,
+    accumulate: int = 1,
+    average: Average | None = None,
+    monitor: str = "valid_loss",
+    patience: int = 0,
+    valid_every: int = 1,
+    precision: str = "float32",
+    seed: int = 0,
+    measure_every: int = 1,
+    start: dict[str, Any] | None = None,
+) -> Iterator[Moment]:
+    """Train `model` on `data`; yield a Moment a step and a Moment an epoch. `break` stops it.
+
+    data: what `glia.prepare` gives, a DataLoader, a list of batches, or a (train, valid) pair of those.
+    step: (model, batch) -> loss or Outcome; cross-entropy on logits when not given. optimizer: AdamW when not given.
+    lr, schedule: the rate of a step is ``lr * schedule(step, valid_losses)``; without a schedule it is left alone.
+    average: averaged weights, which are then the ones that are validated and kept. However it ends, the model is left
+    with the best weights that validation saw. measure_every: how often the gradient's norm is measured when it is not
+    clipped. Raises NonFinite when a loss is not finite, before the weights are touched.
+    """
+    step = step or supervised("cross_entropy")
+    optimizer = optimizer or build_optimizer("adamw", model, lr=lr or 1e-3)
+    feed = Feed.of(data, batch_size)
+    feed = feed.on_train() if getattr(step, "valid_on_train", False) else feed
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    metric = getattr(step, "metric", None)
+    best = Best(monitor if feed.valid is not None else "train_loss", patience, higher_is_better=_rises(monitor, metric))
+    update = Update(model, step, optimizer, schedule, average, clip, l1, precision, seed, measure_every, device)
+    at = Progress(base_lr=lr if lr is not None else optimizer.param_groups[0]["lr"])
+    parts = {"model": model, "optimizer": optimizer, "best": best} | ({"average": average} if average else {})
+    if start is not None:
+        at = Progress(**start["progress"])
+        for name, part in parts.items():
+            part.load_state_dict(start[name])
+
+    def snapshot() -> dict[str, Any]:
+        return {"progress": {**vars(at)}} | {name: part.state_dict() for name, part in parts.items()}
+
+    noise_before = torch.default_generator.get_state()
+    try:
+        while at.epoch < epochs and not at.done:
+            model.train()
+            batches = feed.epoch(seed, at.epoch, at.batch)
+            while group := [moved(batch, device) for batch in islice(batches, accumulate)]:
+                done = update(group, at)
+                yield Moment("step", at.epoch, at.step, *done, snapshot=snapshot)
+            if not at.rows:
+                raise GliaError("the training batches are empty")
+            figures = {"train_loss": at.loss_sum / at.rows}
+            if metric:
+                figures[f"train_{metric.name}"] = metric.finish(at.metric_sum / at.rows)
+            is_best = False
+            if (at.epoch + 1) % valid_every == 0 or at.epoch + 1 == epochs:
+                with average.applied() if average else nullcontext():
+                    figures |= validate(model, feed, step, precision, device)
+                    is_best = best.update(figures, at.epoch, model)
+                at.valid_losses.append(figures.get("valid_loss", figures["train_loss"]))
+            rows, at.epoch, at.batch, at.done = at.rows, at.epoch + 1, 0, best.exhausted
+            at.rows, at.loss_sum, at.metric_sum = 0, 0.0, 0.0
+            last = at.done or at.epoch == epochs
+            yield Moment(
+                "epoch", at.epoch - 1, at.step, figures["train_loss"], optimizer.param_groups[0]["lr"], rows=rows,
+                figures=figures, best=is_best, last=last, snapshot=snapshot,
+            )  # fmt: skip
+    finally:
+        best.restore(model)
+        model.eval()
+        torch.default_generator.set_state(noise_before)
+
+
+def _rises(monitor: str, metric: Any) -> bool:
+    """Is more of the monitored figure better? Of losses less is."""
+    return not monitor.endswith("_loss") and (metric is None or metric.higher_is_better)

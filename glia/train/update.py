@@ -1,0 +1,126 @@
+"""Update: one optimiser step, from some batches to changed weights."""
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from glia.optim.average import Average
+from glia.optim.build import set_lr
+from glia.optim.clip import by_norm
+from glia.optim.schedules import Schedule
+from glia.seed import mix
+from glia.train.nonfinite import NonFinite, locate
+from glia.train.steps import Outcome, Step, unpack
+
+
+@dataclass
+class Progress:
+    """Where a run stands; with the weights and the optimiser, all that it needs to go on."""
+
+    epoch: int = 0  # the epoch under way, from 0
+    batch: int = 0  # batches of it that are done
+    step: int = 0  # updates made so far
+    base_lr: float = 0.0
+    rows: int = 0  # rows seen in this epoch, with the sums of their loss and metric
+    loss_sum: float = 0.0
+    metric_sum: float = 0.0
+    valid_losses: list[float] = field(default_factory=list)
+    done: bool = False  # no gain for too long
+
+
+class Done(NamedTuple):
+    """What an update did. The gradient's norm is taken before clipping; NaN where it was not measured."""
+
+    loss: float
+    lr: float
+    grad_norm: float
+    rows: int
+
+
+@dataclass(frozen=True)
+class Update:
+    """Everything that stays the same from step to step."""
+
+    model: nn.Module
+    step: Step
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule | None
+    average: Average | None
+    clip: float
+    l1: float
+    precision: str
+    seed: int
+    measure_every: int
+    device: torch.device
+
+    def __call__(self, group: list[Any], at: Progress) -> Done:
+        """Forward, loss, backward for each batch of `group` (their mean counts), then one change of the weights.
+
+        Raises NonFinite before the weights are touched.
+        """
+        rate = at.base_lr * (self.schedule(at.step, at.valid_losses) if self.schedule else 1.0)
+        if self.schedule:
+            set_lr(self.optimizer, rate)
+        # Dropout and noise at step t are a function of (seed, t), whatever was drawn before.
+        seed_noise(mix(self.seed, "step", at.step), self.device)
+        self.optimizer.zero_grad()
+        sizes = [_rows(batch) for batch in group]
+        total = sum(sizes)
+        for batch, rows in zip(group, sizes, strict=True):
+            with numbers(self.precision, self.device):
+                outcome = as_outcome(self.step(self.model, batch))
+            loss = outcome.loss + self.l1 * l1_norm(self.model) if self.l1 else outcome.loss
+            (loss if len(group) == 1 else loss * (rows / total)).backward()
+            value = loss.item()
+            if not math.isfinite(value):
+                where = locate(self.model, lambda batch=batch: self.step(self.model, batch), unpack(batch).args)
+                raise NonFinite(at.step, at.epoch, value, where)
+            at.loss_sum += value * rows
+            at.metric_sum += 0.0 if outcome.metric is None else outcome.metric.item()
+        norm = self._clipped_norm(at.step)
+        self.optimizer.step()
+        if self.average:
+            self.average.update()
+        at.step, at.batch, at.rows = at.step + 1, at.batch + len(group), at.rows + total
+        return Done(value, rate, norm, total)
+
+    def _clipped_norm(self, step: int) -> float:
+        if self.clip:
+            return by_norm(self.model.parameters(), self.clip).item()
+        if step % self.measure_every:
+            return math.nan
+        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
+        return torch.nn.utils.get_total_norm(grads).item()
+
+
+def as_outcome(found: Outcome | torch.Tensor) -> Outcome:
+    """A step may return a bare loss."""
+    return found if isinstance(found, Outcome) else Outcome(found)
+
+
+def l1_norm(model: nn.Module) -> torch.Tensor:
+    """Sum of the absolute weights (not biases, not norms: they have one dimension)."""
+    return torch.stack([p.abs().sum() for p in model.parameters() if p.requires_grad and p.ndim > 1]).sum()
+
+
+def numbers(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """The number format of large products: float32, or bfloat16 by autocast with float32 weights."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+
+
+def seed_noise(seed: int, device: torch.device) -> None:
+    """Set the generators that dropout draws from; the CPU's own is much cheaper to set than `torch.manual_seed`."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
+def _rows(batch: Any) -> int:
+    targets = unpack(batch).targets if not isinstance(batch, torch.Tensor) else batch
+    return len(targets) if getattr(targets, "ndim", 0) else 1
+
+

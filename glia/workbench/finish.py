@@ -1,0 +1,100 @@
+"""After training: the model folder, figures on every part, baselines, curves, worst examples, the page."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from glia import disk
+from glia.data.facts import facts_to_dict
+from glia.errors import DiskError
+from glia.predict.baselines import baselines
+from glia.predict.curves import curves
+from glia.predict.measure import measure, own_units
+from glia.predict.outputs import part_of
+from glia.predict.worst import worst
+from glia.report.page import render
+from glia.runs import checkpoint
+from glia.runs.folder import RunFolder
+from glia.train.steps import FoldStep
+from glia.workbench.session import Session
+
+Tell = Callable[[str], None]
+
+
+def save_model(folder: RunFolder, session: Session) -> None:
+    """model/: the best weights, those of the last step, and all that is needed to build the network again."""
+    data, model = session.data, session.model
+    name = session.recipe.model.model
+    network: dict[str, Any] = {"name": name, "options": session.recipe.model.options()}
+    if name == "custom":
+        network = {"name": None, "class": f"{type(model).__module__}:{type(model).__qualname__}", "options": {}}
+    network["parameters"] = sum(p.numel() for p in model.parameters())
+    state = checkpoint.latest(folder.path) or {"model": model.state_dict()}
+    parts = {
+        "network": network,
+        "facts": facts_to_dict(data.facts),
+        "task": data.task.to_dict(),
+        "reader": data.reader.to_dict(),
+    }
+    folder.save_model(parts, {"best": dict(model.state_dict()), "last": state["model"]})
+
+
+def finish(folder: RunFolder, session: Session, tell: Tell) -> None:
+    """Everything that a reader of the run wants, worked out once and written down."""
+    save_model(folder, session)
+    folder.write_history()
+    found = _parts(session)
+    task = session.data.task
+    metrics: dict[str, Any] = {name: measure(task, p["outputs"], p["targets"]) for name, p in found.items()}
+    if session.recipe.train.baselines:
+        tell("training baselines beside the network")
+        metrics["baselines"] = baselines(session.data)
+    folder.write_json("metrics.json", metrics)
+    folder.write_json("curves.json", {name: curves(task, p["outputs"], p["targets"]) for name, p in found.items()})
+    last = "test" if "test" in found else "valid" if "valid" in found else "train"
+    files = {f"{name}.safetensors": safetensors.torch.save(part) for name, part in found.items() if name != "train"}
+    rows = getattr(session.data, last) or session.data.train
+    files |= worst(task, found[last], rows, session.data.reader, session.recipe.data.source)
+    disk.write_folder(folder.path / "predictions", files)
+
+
+def write_report(folder: RunFolder, tell: Tell) -> None:
+    """The page is a convenience: if the disk refuses it, the run is none the worse."""
+    try:
+        disk.write_file(folder.path / "report.html", render(folder.path))
+    except DiskError as error:
+        tell(str(error))
+
+
+def _parts(session: Session) -> dict[str, dict[str, Tensor]]:
+    """Rows, targets and outputs of each part. Packed folds are validated on the training rows, each by the members
+    that never saw it.
+    """
+    data, found = session.data, {}
+    if isinstance(session.step, FoldStep):
+        outputs = data.task.decode(session.step.out_of_fold(session.model, data.train))
+        targets = own_units(data.task, data.train.targets)
+        found["valid"] = {"rows": data.train.rows, "targets": targets, "outputs": outputs}
+    for name, part in (("train", data.train), ("valid", data.valid), ("test", data.test)):
+        if part is not None and len(part):
+            found[name] = part_of(session.model, part, data.task)
+    return found
+
+
+def status(folder: RunFolder, state: str, why: str, history: dict[str, list[float]], began: float) -> None:
+    """status.json: how the run stands."""
+    best = [epoch for epoch, is_best in zip(history.get("epoch", []), history.get("best", []), strict=True) if is_best]
+    folder.write_json(
+        "status.json",
+        {
+            "state": state,
+            "why": why,
+            "epoch": int(history["epoch"][-1]) if history.get("epoch") else None,
+            "step": int(history["step"][-1]) if history.get("step") else 0,
+            "best_epoch": int(best[-1]) if best else None,
+            "seconds": round(time.monotonic() - began, 2),
+        },
+    )

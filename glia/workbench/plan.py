@@ -1,0 +1,117 @@
+"""Plan: every setting that was left open gets its value, with the reason in words."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from glia.catalog import entry as catalog
+from glia.data.facts import ImageFacts, TableFacts
+from glia.data.prepared import Prepared
+from glia.data.task import Task
+from glia.errors import GliaError
+from glia.models.choose_image import choose_image
+from glia.models.choose_table import choose_table
+from glia.recipe import Recipe
+
+# What is used where neither the user nor the network's entry in the catalogue says otherwise.
+USUAL = {
+    "epochs": 30,
+    "batch_size": 64,
+    "optimizer": "adamw",
+    "schedule": "cosine",
+    "warmup": 0.05,
+    "weight_decay": 0.01,
+    "clip": 1.0,
+    "ema": 0.0,
+    "label_smoothing": 0.0,
+    "patience": 10,
+}
+RARE = 10.0  # a class so many times rarer than the most frequent one is weighted up
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One setting that was worked out, and why."""
+
+    setting: str
+    value: Any
+    why: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"setting": self.setting, "value": self.value, "why": self.why}
+
+
+def plan(recipe: Recipe, data: Prepared) -> tuple[Recipe, float | None, list[Choice]]:
+    """(the recipe with its open settings filled in, the network's usual learning rate, the choices made).
+
+    The learning rate stays "auto" when it was: that takes a range test, on the network itself.
+    """
+    choices: list[Choice] = []
+    name, options, settings, why = _network(recipe, data)
+    if recipe.model.model == "auto":
+        choices.append(Choice("model", name, why))
+    usual_lr = settings.pop("lr", None)
+    filled: dict[str, Any] = {"model": name}
+    for setting, value in {**USUAL, **settings}.items():
+        if setting in type(recipe.train).model_fields and getattr(recipe.train, setting) is None:
+            filled[setting] = value
+    for setting, value in options.items():
+        if setting in type(recipe.model).model_fields and getattr(recipe.model, setting) is None:
+            filled[setting] = value
+    if recipe.train.threads is None:
+        filled["threads"] = torch.get_num_threads()
+    if recipe.train.device == "auto":
+        filled["device"] = "cuda" if torch.cuda.is_available() else "cpu"
+    if recipe.train.class_weights == "auto":
+        weights, reason = _class_weights(data)
+        filled["class_weights"] = weights
+        if reason:
+            choices.append(Choice("class_weights", weights, reason))
+    return recipe.updated(**filled), usual_lr, choices
+
+
+def _network(recipe: Recipe, data: Prepared) -> tuple[str, dict[str, Any], dict[str, Any], str]:
+    """(name, constructor options, training settings, why) of the network that was named, or that fits the data."""
+    rows = len(data.train)
+    if isinstance(data.facts, TableFacts):
+        name, options, settings, why = choose_table(data.facts, rows, data.task)
+    elif isinstance(data.facts, ImageFacts):
+        name, options, settings, why = choose_image(data.facts, rows, data.task)
+    else:
+        name, options, settings, why = "mlp", {}, {}, "the inputs are plain numbers"
+    if recipe.model.model in ("auto", name):
+        return name, dict(options), dict(settings), why
+    entry = catalog.find("models", recipe.model.model)
+    if data.facts.kind not in entry.facts["inputs"]:
+        fitting = [n for n in catalog.names("models") if data.facts.kind in catalog.find("models", n).facts["inputs"]]
+        raise GliaError(f"model {entry.name} does not take {data.facts.kind}s", expected=f"one of {', '.join(fitting)}")
+    return entry.name, {}, dict(entry.facts.get("train", {})), ""
+
+
+def class_counts(data: Prepared) -> list[int]:
+    """Training rows of each class, in the order of `task.classes`."""
+    counts = Counter(data.train.targets.tolist())
+    return [counts[index] for index in range(len(data.task.classes))]
+
+
+def _class_weights(data: Prepared) -> tuple[str, str]:
+    if data.task.kind != "classify":
+        return "none", ""
+    counts = class_counts(data)
+    ratio = max(counts) / max(min(counts), 1)
+    if ratio < RARE:
+        return "none", ""
+    rarest = data.task.classes[counts.index(min(counts))]
+    why = f"class {rarest!r} is {ratio:.0f} times rarer than the most frequent one; read F1 and PR-AUC, not accuracy"
+    return "balanced", why
+
+
+def weighted(task: Task, data: Prepared, class_weights: str) -> Task:
+    """The task with class weights n / (k n_c), so that every class counts the same in the loss."""
+    if class_weights != "balanced" or task.kind != "classify":
+        return task
+    counts = class_counts(data)
+    weights = tuple(sum(counts) / (len(counts) * max(count, 1)) for count in counts)
+    return Task(task.kind, task.targets, task.classes, task.center, task.scale, weights)

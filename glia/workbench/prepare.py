@@ -1,0 +1,34 @@
+"""From any source to Prepared, and back from a run's record to the Reader that made it."""
+
+from pathlib import Path
+from typing import Any
+
+from glia.data.images import ImageReader, is_image_source, prepare_images
+from glia.data.prepared import Prepared, Reader
+from glia.data.tables import TableReader, prepare_table
+from glia.errors import GliaError
+from glia.recipe import Recipe
+
+READERS: dict[str, Any] = {"table": TableReader, "image": ImageReader}
+
+
+def prepare(source: Any = None, recipe: Recipe | None = None, **settings: Any) -> Prepared:
+    """Read a source, divide it, fit the preparation on the training rows.
+
+    source: CSV, TSV, Parquet, Arrow or JSON-lines file; a folder of pictures, `.npz` or `.npy` arrays; the name of a
+    set bundled with scikit-learn; a polars or pandas frame; arrays. settings: names of `Recipe`.
+    Example: ``glia.prepare("titanic.csv", target="survived")``
+    """
+    recipe = (recipe or Recipe()).updated(**settings)
+    if source is not None:
+        recipe = recipe.updated(source=str(source) if isinstance(source, Path) else source)
+    if recipe.data.source is None:
+        raise GliaError("nothing to train on", expected="a file, a folder or the name of a bundled set")
+    if is_image_source(recipe.data.source):
+        return prepare_images(recipe.data, recipe.train.seed)
+    return prepare_table(recipe.data, recipe.train.seed)
+
+
+def open_reader(saved: dict[str, Any]) -> Reader:
+    """The Reader whose `to_dict` was saved."""
+    return READERS[saved["kind"]].from_dict(saved)

@@ -1,0 +1,141 @@
+"""Run: a run folder with its verbs. What `glia.train` returns and `glia.open` finds again."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from glia import disk
+from glia.data.facts import facts_from_dict
+from glia.data.prepared import Reader
+from glia.data.task import Task
+from glia.errors import GliaError
+from glia.models.build import build
+from glia.predict.evaluate import evaluate
+from glia.predict.predict import predict_frame, predict_to_file
+from glia.report.page import render
+from glia.runs.folder import RunFolder
+from glia.workbench.prepare import open_reader
+
+
+class Run:
+    """A trained network with all that was written down about it.
+
+    Attributes: folder (Path), recipe, metrics (by part), history (figures by epoch), model (with the best weights),
+    task, reader.
+    """
+
+    def __init__(self, folder: RunFolder, model: nn.Module | None = None):
+        self._folder = folder
+        self._given = model
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, {self.status.get('state', 'unknown')})"
+
+    @property
+    def folder(self) -> Path:
+        return self._folder.path
+
+    @property
+    def name(self) -> str:
+        return self._folder.name
+
+    @property
+    def recipe(self) -> Any:
+        return self._folder.recipe
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """``{"state": "finished" | "stopped" | "failed" | "running", "why", "epoch", "step", "best_epoch"}``"""
+        return self._folder.read_json("status.json", {})
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Figures on each part, and those of the baselines."""
+        return self._folder.read_json("metrics.json", {})
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """Figures by epoch, as a dict of lists."""
+        return self._folder.history()
+
+    @cached_property
+    def _parts(self) -> dict[str, Any]:
+        return self._load[0]
+
+    @cached_property
+    def _load(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        return self._folder.load_model("best")
+
+    @cached_property
+    def task(self) -> Task:
+        return Task.from_dict(self._parts["task"])
+
+    @cached_property
+    def reader(self) -> Reader:
+        return open_reader(self._parts["reader"])
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The network in evaluation mode, with its best weights."""
+        network, weights = self._parts["network"], self._load[1]
+        if network["name"] is None and self._given is None:
+            raise GliaError(
+                f"{self.folder} holds the weights of a network of your own ({network['class']})",
+                hint="glia.open(folder, model=your_network)",
+            )
+        facts = facts_from_dict(self._parts["facts"])
+        model = self._given or build(network["name"], facts, self.task, **network["options"])
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise GliaError(f"the weights in {self.folder} do not fit the network", got=error) from None
+        return model.eval()
+
+    def predict(self, source: Any, *, keep: bool = False) -> Any:
+        """A polars frame of predictions for new rows (a path, a frame, a folder of pictures, arrays)."""
+        return predict_frame(self.model, self.task, self.reader, source, keep=keep)
+
+    def predict_file(self, source: Any, out: Path | str, *, keep: bool = False, overwrite: bool = False) -> int:
+        """Predictions for a source of any size, written piece by piece to CSV, Parquet or JSON lines; rows written."""
+        target = Path(out)
+        return predict_to_file(
+            self.model, self.task, self.reader, source, target, keep=keep, overwrite=overwrite
+        )
+
+    def evaluate(self, source: Any) -> dict[str, float]:
+        """Figures on new rows that have their answers."""
+        return evaluate(self.model, self.task, self.reader, source)
+
+    def report(self) -> Path:
+        """Write the report page again; its path."""
+        path = self.folder / "report.html"
+        disk.write_file(path, render(self.folder))
+        return path
+
+    def export(self, path: Path | str, *, overwrite: bool = False) -> Path:
+        """Write the network, with its preparation, as ONNX (`.onnx`) or a torch.export program (`.pt2`)."""
+        from glia.predict.export import export
+
+        return export(self.model, self.task, self._example(), Path(path), overwrite=overwrite)
+
+    def _example(self) -> torch.Tensor:
+        """Two rows of the shape that the network takes."""
+        facts = facts_from_dict(self._parts["facts"])
+        if facts.kind == "image":
+            return torch.zeros(2, facts.channels, facts.height, facts.width, dtype=torch.uint8)
+        return torch.zeros(2, len(facts.names)) if facts.kind == "table" else torch.zeros(2, *facts.shape)
+
+
+def open_run(path: Path | str, model: nn.Module | None = None) -> Run:
+    """A run on disk: ``glia.open("runs/titanic-3")``. model: needed when the network was one of your own."""
+    return Run(RunFolder.open(path), model)
+
+
+def runs_in(root: Path) -> Iterator[Run]:
+    """All runs below a folder, by name."""
+    for recipe in sorted(root.glob("*/recipe.toml")):
+        yield Run(RunFolder(recipe.parent))

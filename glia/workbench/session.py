@@ -1,0 +1,214 @@
+"""A session: a plan and its data, trained into a run folder; begun anew or gone on with, the same numbers come out."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+from glia.data.prepared import Prepared
+from glia.data.split import folds as fold_of
+from glia.disk import Log
+from glia.models.tabular import combine
+from glia.nn import losses
+from glia.optim import build as build_optim
+from glia.optim import schedules
+from glia.optim.average import Average
+from glia.recipe import Recipe
+from glia.runs import checkpoint
+from glia.runs.folder import RunFolder
+from glia.train.feed import Feed
+from glia.train.loop import Moment, fit
+from glia.train.lr_range import choose_lr, lr_range
+from glia.train.metrics import accuracy, label_accuracy, rmse
+from glia.train.steps import FoldStep, Step, supervised
+from glia.workbench.plan import Choice
+
+Watcher = Callable[[Moment], None]
+CHART_LINES = 2000  # step lines in chart.jsonl, about, however long the run
+
+
+@dataclass
+class Session:
+    """What training needs, put together from a planned recipe."""
+
+    recipe: Recipe
+    data: Prepared
+    model: nn.Module
+    usual_lr: float | None = None
+    step: Step = field(init=False)
+    feed: Feed = field(init=False)
+
+    def __post_init__(self) -> None:
+        train = self.recipe.train
+        self.step = make_step(self.recipe, self.data, self.model)
+        self.feed = Feed.of(self.data, train.batch_size or 64)
+        if getattr(self.step, "valid_on_train", False):
+            self.feed = self.feed.on_train()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil((self.feed.steps() or 1) / self.recipe.train.accumulate)
+
+    def optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
+        train = self.recipe.train
+        return build_optim.build(
+            train.optimizer or "adamw", model, lr=lr, weight_decay=train.weight_decay, momentum=train.momentum
+        )
+
+    def find_lr(self) -> Choice:
+        """The learning rate, by a range test on a copy of the model."""
+        seen = lr_range(
+            self.model, self.feed, self.step, lambda m: self.optimizer(m, 1e-6), seed=self.recipe.train.seed
+        )
+        rate, why = choose_lr(seen, self.usual_lr)
+        return Choice("lr", rate, why)
+
+    def moments(self, start: dict[str, Any] | None) -> Iterator[Moment]:
+        """The loop, with everything that the recipe asks for."""
+        train = self.recipe.train
+        total = self.steps_per_epoch * (train.epochs or 1)
+        lr = float(train.lr)
+        schedule = schedules.build(
+            train.schedule or "constant", total, self.steps_per_epoch, warmup_share=train.warmup or 0.0
+        )
+        yield from fit(
+            self.model,
+            self.feed,
+            step=self.step,
+            optimizer=self.optimizer(self.model, lr),
+            epochs=train.epochs or 1,
+            batch_size=self.feed.batch_size,
+            lr=lr,
+            schedule=schedule,
+            clip=train.clip or 0.0,
+            l1=train.l1,
+            accumulate=train.accumulate,
+            average=Average(self.model, train.ema) if train.ema else None,
+            monitor=train.monitor,
+            patience=train.patience or 0,
+            valid_every=train.valid_every,
+            precision=train.precision,
+            seed=train.seed,
+            measure_every=chart_rhythm(total),
+            start=start,
+        )
+
+    def total_steps(self) -> int:
+        return self.steps_per_epoch * (self.recipe.train.epochs or 1)
+
+
+def chart_rhythm(total_steps: int) -> int:
+    """Every how many steps a line goes to the chart."""
+    return max(1, math.ceil(total_steps / CHART_LINES))
+
+
+def make_step(recipe: Recipe, data: Prepared, model: nn.Module) -> Step:
+    """The Step that fits the task and the network."""
+    task = data.task
+    metric = {"classify": accuracy, "multilabel": label_accuracy, "regress": rmse(task.scale or (1.0,))}[task.kind]
+    options: dict[str, Any] = {"weight": torch.tensor(task.weights)} if task.weights else {}
+    count = getattr(model, "folds", 0)
+    if count:
+        per_row, scoring = losses.per_row(task.loss, **options), losses.build(task.loss, **options)
+        fold = fold_of(data.train.targets, count, recipe.train.seed)
+        return FoldStep(per_row, scoring, metric, fold, count, lambda out, mask: combine(out, task.kind, mask))
+    if recipe.train.label_smoothing and task.kind != "regress":
+        options["label_smoothing"] = recipe.train.label_smoothing
+    return supervised(task.loss, metric=metric, **options)
+
+
+class Recorder:
+    """Writes chart.jsonl, clock.jsonl and checkpoints as Moments go by; nothing in the chart depends on the clock."""
+
+    def __init__(self, folder: Path, session: Session, start: dict[str, Any] | None):
+        kept = start["chart_bytes"] if start else 0
+        self.folder, self.rhythm = folder, chart_rhythm(session.total_steps())
+        self.checkpoint_s = session.recipe.train.checkpoint_s
+        self.chart, self.clock = Log(folder / "chart.jsonl", keep_bytes=kept), Log(folder / "clock.jsonl")
+        self.saved_at = self.epoch_began = time.monotonic()
+
+    def take(self, moment: Moment) -> None:
+        """Note a Moment; write a checkpoint when it is time for one."""
+        if moment.kind == "step" and (moment.step - 1) % self.rhythm == 0:
+            line = {"kind": "step", "step": moment.step, "epoch": moment.epoch, "loss": moment.loss, "lr": moment.lr}
+            self.chart.append({**line, "grad_norm": moment.grad_norm})
+        if moment.kind == "epoch":
+            line = {"kind": "epoch", "epoch": moment.epoch, "step": moment.step, **moment.figures}
+            self.chart.append({**line, "lr": moment.lr, "best": moment.best})
+            now = time.monotonic()
+            self.clock.append({"epoch": moment.epoch, "seconds": round(now - self.epoch_began, 3)})
+            self.epoch_began = now
+        if time.monotonic() - self.saved_at >= self.checkpoint_s:
+            self.save(moment)
+
+    def save(self, moment: Moment) -> None:
+        """A checkpoint of this very Moment."""
+        state = moment.snapshot()
+        checkpoint.save(self.folder, moment.step, {**state, "chart_bytes": self.chart.sync()})
+        self.saved_at = time.monotonic()
+
+    def close(self) -> None:
+        self.chart.sync()
+        self.chart.close()
+        self.clock.close()
+
+
+@dataclass
+class Stop:
+    """Set by the first Ctrl-C (or SIGTERM); training ends after the step under way."""
+
+    asked: bool = False
+    signal: int = 0
+
+
+@contextmanager
+def stop_on_signal(tell: Callable[[str], None]) -> Iterator[Stop]:
+    """The first signal asks for an orderly stop; a second one ends at once (the last checkpoint stays whole)."""
+    stop = Stop()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.asked:
+            raise KeyboardInterrupt
+        stop.asked, stop.signal = True, number
+        tell("stopping after this step; once more to stop at once")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_training(
+    folder: RunFolder, session: Session, start: dict[str, Any] | None, watchers: tuple[Watcher, ...], stop: Stop
+) -> Moment | None:
+    """Train (or go on) until the end or an asked-for stop; the last Moment, or None when nothing was left to do.
+
+    Every end, orderly or asked for, leaves a checkpoint of its last Moment.
+    """
+    recorder = Recorder(folder.path, session, start)
+    moment: Moment | None = None
+    try:
+        for moment in session.moments(start):
+            recorder.take(moment)
+            for watch in watchers:
+                watch(moment)
+            if stop.asked or moment.last:
+                recorder.save(moment)
+                break
+    finally:
+        recorder.close()
+    return moment

@@ -1,0 +1,181 @@
+"""The whole river: a source and some settings in, a Run out. Begun with `train`, gone on with by `resume`."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from glia import disk
+from glia.data.prepared import Prepared
+from glia.errors import GliaError
+from glia.models.build import build
+from glia.recipe import Recipe
+from glia.runs import checkpoint, machine
+from glia.runs.folder import RunFolder, plain_name
+from glia.train.nonfinite import NonFinite
+from glia.workbench.finish import finish, save_model, status, write_report
+from glia.workbench.plan import Choice, plan, weighted
+from glia.workbench.prepare import prepare
+from glia.workbench.run import Run
+from glia.workbench.session import Session, Watcher, run_training, stop_on_signal
+
+Tell = Callable[[str], None]
+Begin = Callable[[Session, RunFolder, list[Choice]], tuple[Watcher, ...]]
+"""Called when training is about to begin; what it gives watches every Moment."""
+
+
+class Stopped(KeyboardInterrupt):
+    """Training was asked to stop, and did so in good order."""
+
+    def __init__(self, folder: Path, signal: int):
+        self.folder, self.signal = folder, signal
+        super().__init__(f"stopped; everything so far is kept. To go on: glia resume {folder}")
+
+
+def _quiet(line: str) -> None:
+    """Say nothing."""
+
+
+def train(
+    source: Any = None,
+    *,
+    recipe: Recipe | None = None,
+    model: str | nn.Module | None = None,
+    data: Prepared | None = None,
+    name: str | None = None,
+    runs: Path | str = "runs",
+    tell: Tell = _quiet,
+    begin: Begin | None = None,
+    **settings: Any,
+) -> Run:
+    """Prepare, choose, train, evaluate and report: ``glia.train("titanic.csv", target="survived", epochs=20)``.
+
+    source: as in `glia.prepare`, which may also be done first and given as `data`. model: a name in the catalogue, or
+    any module that takes what `data` yields. name, runs: the run goes to ``runs/name``. settings: names of `Recipe`.
+    tell: is given lines for people. Raises GliaError for bad input, NonFinite when a loss is not finite (the run
+    folder keeps the best weights), Stopped after Ctrl-C.
+    """
+    began = time.monotonic()
+    recipe = (recipe or Recipe()).updated(**settings, **({"model": model} if isinstance(model, str) else {}))
+    if source is not None:
+        recipe = recipe.updated(source=str(source) if isinstance(source, Path) else source)
+    own = model if isinstance(model, nn.Module) else None
+    _use_threads(recipe)
+    given = data is not None
+    data = data or prepare(recipe=recipe)
+    for note in data.notes:
+        tell(note)
+    planned, usual_lr, choices = plan(recipe if own is None else recipe.updated(model="mlp"), data)
+    if own is not None:
+        planned = planned.updated(model="custom")
+    if planned.model.model == "folds" and data.valid is not None and not given and _may_fold(recipe):
+        # Packed folds validate on the training rows themselves: none need be held out.
+        planned = planned.updated(valid_share=0.0)
+        data = prepare(recipe=planned)
+    session = _session(planned, data, own, usual_lr)
+    if planned.train.lr == "auto":
+        choice = session.find_lr()
+        choices.append(choice)
+        session.recipe = planned = planned.updated(lr=choice.value)
+    folder = RunFolder.create(Path(runs), name or _name_for(recipe))
+    folder.write_json("choices.json", [choice.to_dict() for choice in choices])
+    folder.write_json("data.json", data.card)
+    folder.write_json("machine.json", machine.describe() | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
+    disk.write_file(folder.path / "recipe.toml", planned.to_toml())  # last: a folder with a recipe can be resumed
+    return _go(folder, session, None, choices, tell, begin, began)
+
+
+def resume(
+    path: Path | str,
+    *,
+    source: Any = None,
+    model: nn.Module | None = None,
+    tell: Tell = _quiet,
+    begin: Begin | None = None,
+) -> Run:
+    """Go on with a run that was stopped or killed, to the same weights and figures as if it never had been.
+
+    source: the data, when they were given in memory and not as a path. model: when the network was one of your own.
+    """
+    began = time.monotonic()
+    folder = RunFolder.open(path)
+    recipe = folder.recipe.updated(source=source) if source is not None else folder.recipe
+    if folder.read_json("status.json", {}).get("state") == "finished":
+        raise GliaError(f"{folder.path} is finished already", hint=f"glia report {folder.path}")
+    _use_threads(recipe)
+    data = prepare(recipe=recipe)
+    before = folder.read_json("data.json", {}).get("fingerprint")
+    if before != data.card.get("fingerprint"):
+        raise GliaError(
+            "the data changed since this run began", got=f"fingerprint {str(data.card.get('fingerprint'))[:12]}",
+            expected=str(before)[:12], hint="train a new run",
+        )  # fmt: skip
+    state = checkpoint.latest(folder.path, tell)
+    was, now = (machine.numerics(d) for d in (folder.read_json("machine.json", {}), machine.describe()))
+    changed = ", ".join(f"{key} {was[key]} -> {now[key]}" for key in now if was[key] != now[key])
+    if changed:
+        tell(f"the order of the rows is exact, the numbers are not bit-exact: {changed}")
+    tell(f"going on from step {state['progress']['step']}" if state else "no checkpoint yet: starting again")
+    session = _session(recipe, data, model, None)
+    return _go(folder, session, state, [], tell, begin, began)
+
+
+def _session(recipe: Recipe, data: Prepared, own: nn.Module | None, usual_lr: float | None) -> Session:
+    task = weighted(data.task, data, recipe.train.class_weights)
+    data = Prepared(data.train, data.valid, data.test, task, data.facts, data.reader, data.card, data.notes)
+    if own is None and recipe.model.model == "custom":
+        raise GliaError("this run's network was one of your own", hint="glia.resume(folder, model=your_network)")
+    model = own or build(recipe.model.model, data.facts, task, seed=recipe.train.seed, **recipe.model.options())
+    return Session(recipe, data, model.to(recipe.train.device), usual_lr)
+
+
+def _go(
+    folder: RunFolder,
+    session: Session,
+    state: dict[str, Any] | None,
+    choices: list[Choice],
+    tell: Tell,
+    begin: Begin | None,
+    began: float,
+) -> Run:
+    with disk.locked(folder.path), stop_on_signal(tell) as stop:
+        status(folder, "running", "", {}, began)
+        watchers = begin(session, folder, choices) if begin else ()
+        try:
+            run_training(folder, session, state, watchers, stop)
+        except NonFinite as error:
+            save_model(folder, session)
+            status(folder, "failed", str(error), folder.history(), began)
+            write_report(folder, tell)
+            raise
+        if stop.asked:
+            status(folder, "stopped", "asked to stop", folder.history(), began)
+            write_report(folder, tell)
+            raise Stopped(folder.path, stop.signal)
+        finish(folder, session, tell)
+        seconds = {"seconds": round(time.monotonic() - began, 2), "peak_memory_bytes": machine.peak_memory_bytes()}
+        folder.write_json("machine.json", folder.read_json("machine.json", {}) | seconds)
+        epochs = folder.history().get("epoch", [])
+        early = len(epochs) < (session.recipe.train.epochs or 0)
+        status(folder, "finished", "no gain any more" if early else "all epochs done", folder.history(), began)
+        write_report(folder, tell)
+    return Run(folder, session.model)
+
+
+def _use_threads(recipe: Recipe) -> None:
+    if recipe.train.threads is not None:
+        torch.set_num_threads(recipe.train.threads)
+
+
+def _may_fold(recipe: Recipe) -> bool:
+    """Were no validation rows asked for in so many words?"""
+    data = recipe.data
+    return data.valid is None and data.time is None and data.group is None and "valid_share" not in data.model_fields_set
+
+
+def _name_for(recipe: Recipe) -> str:
+    source = recipe.data.source
+    return plain_name(Path(source).name.partition(".")[0] if isinstance(source, str) else "run")
