@@ -1,0 +1,42 @@
+"""Rows of any kind as one plain NumPy matrix, for models that know nothing of tensors or pictures."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from glia.data.batches import Batches
+from glia.data.facts import Facts, ImageFacts, TableFacts
+from glia.predict.measure import Array
+
+LARGEST_SIDE = 32  # of an image; larger ones are averaged down to it
+_CHUNK = 512  # images that are held in full size at a time
+
+
+def width(facts: Facts) -> int:
+    """Columns that `matrix` gives."""
+    if isinstance(facts, TableFacts):
+        return len(facts.names)
+    if isinstance(facts, ImageFacts):
+        return facts.channels * math.prod(_size((facts.height, facts.width)))
+    return math.prod(facts.shape)
+
+
+def matrix(batches: Batches, index: Tensor, facts: Facts) -> Array:
+    """The rows at `index`: (n, width) float32. A table as it is, images in 0..1 and at most 32 pixels a side."""
+    if not len(index):
+        return np.empty((0, width(facts)), dtype=np.float32)
+    if not isinstance(facts, ImageFacts):
+        return batches.at(index).inputs.flatten(1).float().numpy()
+    return torch.cat([_pixels(batches.at(part).inputs) for part in index.split(_CHUNK)]).numpy()
+
+
+def _pixels(images: Tensor) -> Tensor:
+    """(n, C, H, W) uint8 -> (n, C * h * w) in 0..1."""
+    return F.adaptive_avg_pool2d(images.float() / 255, _size(tuple(images.shape[-2:]))).flatten(1)
+
+
+def _size(full: tuple[int, ...]) -> tuple[int, int]:
+    return min(full[0], LARGEST_SIDE), min(full[1], LARGEST_SIDE)
