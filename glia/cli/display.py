@@ -1,0 +1,177 @@
+"""What a person sees while a network trains: a live line in a terminal, plain lines elsewhere."""
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from glia.runs.folder import RunFolder
+from glia.train.loop import Moment
+from glia.train.nonfinite import NonFinite
+from glia.workbench.plan import Choice
+from glia.workbench.run import Run
+from glia.workbench.session import Session, Watcher
+from glia.workbench.train import Stopped
+
+EPOCH_LINES = 20  # lines of epochs, about, however many there are
+
+
+class Display:
+    """Shows a run as it goes. quiet: only the result, and warnings."""
+
+    def __init__(self, *, quiet: bool = False, console: Console | None = None):
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.quiet = quiet
+        self.progress: Progress | None = None
+        self.drawn_at = 0.0
+
+    def tell(self, line: str) -> None:
+        """One line for people."""
+        if not self.quiet:
+            self.console.print(Text.assemble(("  note  ", "yellow"), line))
+
+    @contextmanager
+    def guarding(self) -> Iterator[None]:
+        """Stop the live line however training ends; a stop that was asked for is one line and its exit code."""
+        try:
+            yield
+        except Stopped as stopped:
+            self._end()
+            self.console.print(Text(str(stopped), "yellow"))
+            sys.exit(128 + stopped.signal)
+        except NonFinite as error:
+            self._end()
+            self.console.print(Text(f"glia: {error}. The best weights so far are kept.", "red"), soft_wrap=True)
+            sys.exit(error.exit_code)
+        finally:
+            self._end()
+
+    def begin(self, session: Session, folder: RunFolder, choices: list[Choice]) -> tuple[Watcher, ...]:
+        """Say what will be trained on what; the watchers that show it."""
+        if self.quiet:
+            return ()
+        self._introduce(session, folder, choices)
+        train = session.recipe.train
+        self.epochs, self.per_epoch = train.epochs or 1, session.steps_per_epoch
+        self.every = max(1, math.ceil(self.epochs / EPOCH_LINES))
+        self.metric = session.step.metric.name  # type: ignore[attr-defined]
+        self.console.print(Text(self._row("epoch", "train loss", "valid loss", f"valid {self.metric}", "lr"), "dim"))
+        if self.console.is_terminal:
+            columns = (BarColumn(24), TextColumn("{task.description}"), TimeRemainingColumn())
+            self.progress = Progress(*columns, console=self.console, transient=True)
+            self.task = self.progress.add_task("", total=session.total_steps())
+            self.progress.start()
+        return (self.watch,)
+
+    def watch(self, moment: Moment) -> None:
+        """Show a Moment, when there is something to see."""
+        if moment.kind == "step":
+            self._move(moment)
+        elif moment.epoch % self.every == 0 or moment.last:
+            figures = moment.figures
+            mark = " *" if moment.best else ""
+            row = self._row(
+                str(moment.epoch + 1),
+                _number(figures["train_loss"]),
+                _number(figures.get("valid_loss", math.nan)) + mark,
+                _number(figures.get(f"valid_{self.metric}", math.nan)),
+                f"{moment.lr:.2g}",
+            )
+            self.console.print(row)
+
+    def show_result(self, run: Run) -> None:
+        """Figures beside the baselines, and where everything is."""
+        self._end()
+        metrics = run.metrics
+        part = next((name for name in ("test", "valid", "train") if name in metrics), None)
+        if part is not None:
+            self.console.print()
+            self.console.print(results(metrics, part))
+        self.console.print(Text.assemble(("\n  report   ", "dim"), str(run.folder / "report.html")))
+        self.console.print(Text.assemble(("  predict  ", "dim"), f"glia predict {run.folder} NEW_FILE"))
+
+    def _introduce(self, session: Session, folder: RunFolder, choices: list[Choice]) -> None:
+        card, parts = session.data.card, session.data.card.get("parts", {})
+        kinds = ", ".join(f"{count:,} {name}" for name, count in parts.items() if count)
+        lines = [
+            ("data", f"{card.get('source', 'in memory')}: {card.get('rows', len(session.data.train)):,} rows ({kinds})"),
+            ("split", card.get("split", "")),
+            ("predict", _wanted(session)),
+            ("inputs", _inputs(card)),
+        ]
+        lines += [(what["what"], f"left out: {what['why']} ({what['count']:,})") for what in card.get("dropped", [])]
+        count = sum(p.numel() for p in session.model.parameters())
+        lines.append(("model", f"{session.recipe.model.model}, {count:,} parameters"))
+        lines += [(choice.setting, f"{_short(choice.value)}: {choice.why}") for choice in choices]
+        lines.append(("run", str(folder.path)))
+        for name, text in lines:
+            if text:
+                self.console.print(Text.assemble((f"{name[:24]:>8}  ", "cyan"), text))
+        self.console.print()
+
+    def _move(self, moment: Moment) -> None:
+        now = time.monotonic()
+        if self.progress is None or now - self.drawn_at < 0.1:
+            return
+        self.drawn_at = now
+        text = f"epoch {moment.epoch + 1}/{self.epochs}  step {moment.step}  loss {_number(moment.loss)}"
+        self.progress.update(self.task, completed=moment.step, description=text)
+
+    def _end(self) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+            self.progress = None
+
+    @staticmethod
+    def _row(*cells: str) -> str:
+        return "".join(f"{cell:<{width}}" for cell, width in zip(cells, (8, 13, 15, 18, 8), strict=True)).rstrip()
+
+
+def results(metrics: dict[str, Any], part: str) -> Table:
+    """The network's figures on one part, beside those of the baselines."""
+    names = [name for name, value in metrics[part].items() if isinstance(value, float)][:6]
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    table.add_column(f"on {part} rows")
+    for name in names:
+        table.add_column(name.replace("_", " "), justify="right")
+    table.add_row("[bold]network[/bold]", *(f"[bold]{_number(metrics[part][name])}[/bold]" for name in names))
+    for entry in metrics.get("baselines", []):
+        if part in entry:
+            table.add_row(entry["name"], *(_number(entry[part].get(name, math.nan)) for name in names))
+    return table
+
+
+def _wanted(session: Session) -> str:
+    task = session.data.task
+    if task.kind == "classify":
+        shown = ", ".join(task.classes[:6]) + (", ..." if len(task.classes) > 6 else "")
+        return f"{', '.join(task.targets)}: one of {len(task.classes)} classes ({shown})"
+    kind = "yes or no for each of" if task.kind == "multilabel" else "the value of"
+    return f"{kind} {', '.join(task.targets)}"
+
+
+def _inputs(card: dict[str, Any]) -> str:
+    used = [column for column in card.get("columns", []) if column.get("role") == "input"]
+    if not used:
+        return str(card.get("sizes", {}).get("words", "")) if isinstance(card.get("sizes"), dict) else ""
+    counts: dict[str, int] = {}
+    for column in used:
+        counts[column["kind"]] = counts.get(column["kind"], 0) + 1
+    return f"{len(used)} columns ({', '.join(f'{count} {kind}' for kind, count in counts.items())})"
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return "-" if math.isnan(value) else str(value)
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}" if abs(value) >= 10 else f"{value:.4f}"

@@ -1,0 +1,138 @@
+"""The command line. Verbs are declared here and live in one file each; what is heavy is imported when a verb runs."""
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from glia.errors import GliaError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="A workbench for neural networks: from a raw file to a trained, checked and reported network.\n\n"
+    "[dim]glia train titanic.csv --target Survived[/dim]",
+)
+ANYTHING = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+Runs = Annotated[Path, typer.Option(help="Folder that holds the runs.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/titanic.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")]
+
+
+@app.command(context_settings={**ANYTHING, "help_option_names": []})
+def train(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Option(help="Name of the run; from the source if not given.")] = None,
+    runs: Runs = Path("runs"),
+    recipe: Annotated[Path | None, typer.Option(help="A recipe.toml to start from, such as that of a run.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the result.")] = False,
+    show_help: Annotated[bool, typer.Option("--help", "-h", help="Show this, with all settings.")] = False,
+) -> None:
+    """Train a network on SOURCE: a table, a folder of pictures, arrays, or a bundled set such as digits or iris.
+
+    Any setting may follow, as --epochs 5 or epochs=5.
+    """
+    from glia.cli import train as verb
+
+    if show_help or not (ctx.args or recipe):
+        typer.echo(ctx.get_help().replace("train [OPTIONS]", "train SOURCE [OPTIONS] [SETTINGS]"))
+        verb.show_settings()
+        return
+    verb.run(ctx.args, name=name, runs=runs, recipe=recipe, quiet=quiet)
+
+
+@app.command()
+def resume(
+    run: RunArgument, quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the result.")] = False
+) -> None:
+    """Go on with a run that was stopped or killed, as if it never had been."""
+    from glia.cli import train as verb
+
+    verb.go_on(run, quiet=quiet)
+
+
+@app.command()
+def evaluate(
+    run: RunArgument, source: Annotated[str, typer.Argument(help="Rows or pictures with their answers.")]
+) -> None:
+    """Measure a trained network on new rows that have their answers."""
+    from glia.cli import evaluate as verb
+
+    verb.run(run, source)
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    source: Annotated[str, typer.Argument(help="New rows: a table, a picture, a folder of pictures, arrays.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where to: .csv, .parquet or .jsonl. Not given: SOURCE-predictions.csv")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the input's own columns beside the predictions.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Predict new rows with a trained network; any size of file."""
+    from glia.cli import predict as verb
+
+    verb.run(run, source, out=out, keep=keep, overwrite=overwrite)
+
+
+@app.command()
+def report(run: RunArgument) -> None:
+    """Write the page of a run again, and say where it is."""
+    from glia.cli import report as verb
+
+    verb.run(run)
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    out: Annotated[Path, typer.Argument(help="model.onnx, or model.pt2 for torch.export")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a trained network, with its preparation, for use without glia."""
+    from glia.cli import export as verb
+
+    verb.run(run, out, overwrite=overwrite)
+
+
+@app.command(name="list")
+def list_(
+    kind: Annotated[str, typer.Argument(help="models, losses, optimizers, schedules, ..., runs, or settings")] = "",
+    name: Annotated[str, typer.Argument(help="One name, for all that is known of it.")] = "",
+    runs: Runs = Path("runs"),
+) -> None:
+    """What there is by name: models, activations, losses, optimizers, schedules, metrics, ... and your runs."""
+    from glia.cli import list as verb
+
+    verb.run(kind, name, runs)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"glia {version('glia')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """What holds for all verbs."""
+
+
+def main() -> None:
+    """Run a command; a user's mistake is one line on standard error and its exit code."""
+    try:
+        app()
+    except GliaError as error:
+        typer.echo(f"glia: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,12 @@
+"""glia report."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+
+def run(path: Path) -> None:
+    """Write the page again; print its path."""
+    from glia.workbench.run import open_run
+
+    Console(highlight=False).print(str(open_run(path).report()), soft_wrap=True)

@@ -1,0 +1,44 @@
+"""glia train, glia resume."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from glia.cli import settings
+
+
+def show_settings() -> None:
+    """The settings that may follow `glia train SOURCE`."""
+    Console(highlight=False).print(settings.table())
+
+
+def run(tokens: Sequence[str], *, name: str | None, runs: Path, recipe: Path | None, quiet: bool) -> None:
+    """Train from a command line."""
+    words, changed = settings.read(tokens)  # before torch: a typo is answered at once
+    from glia.errors import GliaError
+    from glia.recipe import Recipe
+
+    start = Recipe()
+    if recipe is not None:
+        if not recipe.is_file():
+            raise GliaError(f"there is no recipe {recipe}", expected="a TOML file")
+        start = Recipe.from_toml(recipe.read_text("utf-8"), str(recipe))
+    source = settings.one_word(words, "SOURCE") if words or recipe is None else None
+    start = start.updated(**changed, **({"source": source} if source else {}))
+    from glia.cli.display import Display
+    from glia.workbench.train import train
+
+    display = Display(quiet=quiet)
+    with display.guarding():
+        display.show_result(train(recipe=start, name=name, runs=runs, tell=display.tell, begin=display.begin))
+
+
+def go_on(path: Path, *, quiet: bool) -> None:
+    """Resume from a command line."""
+    from glia.cli.display import Display
+    from glia.workbench.train import resume
+
+    display = Display(quiet=quiet)
+    with display.guarding():
+        display.show_result(resume(path, tell=display.tell, begin=display.begin))
