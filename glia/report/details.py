@@ -1,0 +1,206 @@
+"""The lower half of the page: examples, data card, settings, model, machine, commands."""
+
+import base64
+import io
+import shlex
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from glia.report.overview import parameters
+from glia.report.read import Json, RunFiles, mapping_of, number, rows_of
+from glia.report.words import clip, count, digits, percent, plain, seconds, size
+
+MOST_EXAMPLES = 24
+MOST_COLUMNS = 40  # columns shown at once; the rest is folded away
+MOST_FOLDED = 400
+PICTURE_SIDE = 256
+
+
+def examples(run: RunFiles) -> list[dict[str, Any]]:
+    """The rows that the network got most wrong."""
+    return [_example(run, item) for item in run.worst[:MOST_EXAMPLES]]
+
+
+def _example(run: RunFiles, item: Json) -> dict[str, Any]:
+    share = number(item.get("share"))
+    loss = number(item.get("loss"))
+    cells = [(str(name), clip(plain(value), 40)) for name, value in mapping_of(item.get("cells")).items()]
+    return {
+        "name": str(item.get("name", "")),
+        "target": clip(_answer(item.get("target")), 60),
+        "predicted": clip(_answer(item.get("predicted")), 60),
+        "share": percent(share) if share is not None else "",
+        "loss": digits(loss, 3) if loss is not None else "",
+        "cells": cells[:6],
+        "more": cells[6:60],
+        "picture": _picture(run.folder, item.get("picture")),
+    }
+
+
+def _answer(value: Any) -> str:
+    number_given = number(value)
+    return digits(number_given) if number_given is not None else plain(value)
+
+
+def _picture(folder: Path, name: Any) -> dict[str, Any] | None:
+    """A picture of the run as a data: address, drawn anew as PNG, at most 256 pixels a side; None when there is none."""
+    if not isinstance(name, str) or not name:
+        return None
+    home = (folder / "predictions").resolve()
+    path = (home / name).resolve()
+    if not path.is_relative_to(home) or not path.is_file():
+        return None
+    try:
+        with Image.open(path) as opened:
+            picture = opened.convert("RGBA" if "A" in opened.getbands() or "transparency" in opened.info else "RGB")
+    except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
+        return None
+    picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    held = io.BytesIO()
+    picture.save(held, "PNG")
+    data = base64.b64encode(held.getvalue()).decode("ascii")
+    return {"address": f"data:image/png;base64,{data}", "small": max(picture.size) <= 96}
+
+
+def data_card(run: RunFiles) -> dict[str, Any] | None:
+    """What the data was and what was done to it; None when it was never read."""
+    card = run.card
+    if not card:
+        return None
+    columns = [_column(item, number(card.get("rows"))) for item in rows_of(card.get("columns"))]
+    duplicates = number(card.get("duplicates"))
+    return {
+        "facts": _card_facts(card, duplicates),
+        "columns": columns[:MOST_COLUMNS],
+        "folded": columns[MOST_COLUMNS:MOST_FOLDED],
+        "left": max(0, len(columns) - MOST_FOLDED),
+        "classes": _class_rows(mapping_of(card.get("classes"))),
+        "dropped": [
+            {"what": str(item.get("what", "")), "why": str(item.get("why", "")), "count": plain(item.get("count"))}
+            for item in rows_of(card.get("dropped"))
+        ],
+        "notes": [str(note) for note in card.get("notes") or []],
+    }
+
+
+def _card_facts(card: Json, duplicates: float | None) -> list[tuple[str, str]]:
+    parts = {key: value for key in ("train", "valid", "test") if (value := number(mapping_of(card.get("parts")).get(key)))}
+    ratio = number(card.get("imbalance"))
+    lines = [
+        ("Source", str(card.get("source") or "")),
+        ("Format", plain(card["format"]) if card.get("format") else ""),
+        ("Rows", f"{number(card.get('rows')) or 0:,.0f}"),
+        ("Parts", ", ".join(f"{value:,.0f} {key}" for key, value in parts.items())),
+        ("Split", str(card.get("split") or "")),
+        ("Duplicates", "" if duplicates is None else "none" if duplicates == 0 else count(duplicates, "row")),
+        ("Imbalance", "" if ratio is None else f"largest class {digits(ratio, 2)} times the smallest"),
+        ("Fingerprint", str(card.get("fingerprint") or "")),
+    ]
+    return [(name, text) for name, text in lines if text]
+
+
+def _column(item: Json, rows: float | None) -> dict[str, Any]:
+    missing, role = number(item.get("missing")), str(item.get("role", ""))
+    share = missing / rows if missing is not None and rows else 0.0
+    return {
+        "name": str(item.get("name", "")),
+        "kind": str(item.get("kind", "")),
+        "role": role,
+        "tone": {"target": "target", "dropped": "dropped"}.get(role, "input"),
+        "missing": "–" if missing is None else "0" if missing == 0 else f"{missing:,.0f}",
+        "share": percent(share) if share > 0 else "",
+        "length": round(100 * min(share, 1.0)),
+        "distinct": f"{number(item.get('distinct')):,.0f}" if number(item.get("distinct")) is not None else "–",
+        "why": str(item.get("why") or ""),
+        "example": [clip(value, 24) for value in item.get("example") or []],
+        "stats": _stats(item.get("stats")),
+    }
+
+
+def _stats(value: Any) -> str:
+    """min 1, median 3, max 9; or the commonest levels."""
+    stats = mapping_of(value)
+    return clip(plain(stats), 110) if stats else ""
+
+
+def _class_rows(classes: Json) -> list[dict[str, Any]]:
+    """Rows of each class in each part; bars as long as the share of the largest."""
+    counts = {str(name): mapping_of(parts) for name, parts in classes.items()}
+    totals = {name: sum(number(value) or 0.0 for value in parts.values()) for name, parts in counts.items()}
+    largest = max(totals.values(), default=0.0) or 1.0
+    return [
+        {
+            "name": name,
+            "parts": [f"{number(parts.get(part)) or 0:,.0f}" for part in ("train", "valid", "test")],
+            "length": round(100 * totals[name] / largest),
+        }
+        for name, parts in counts.items()
+    ]
+
+
+def settings(run: RunFiles) -> list[dict[str, Any]]:
+    """recipe.toml by its groups, and why a value that was not given was chosen."""
+    reasons = {str(item.get("setting", "")).rpartition(".")[2]: str(item.get("why") or "") for item in run.choices}
+    groups = {name: value for name, value in run.recipe.items() if isinstance(value, dict)}
+    loose = {name: value for name, value in run.recipe.items() if not isinstance(value, dict)}
+    if loose:
+        groups = {"run": loose, **groups}
+    return [
+        {
+            "name": group,
+            "rows": [{"name": name, "value": clip(plain(value), 300), "why": reasons.get(name, "")} for name, value in values.items()],
+        }
+        for group, values in groups.items()
+        if values
+    ]
+
+
+def choices(run: RunFiles) -> list[dict[str, str]]:
+    """What was decided for the user, with the reason."""
+    return [
+        {"name": str(item.get("setting", "")), "value": clip(plain(item.get("value")), 200), "why": str(item.get("why") or "")}
+        for item in run.choices
+    ]
+
+
+def model(run: RunFiles) -> list[tuple[str, str]]:
+    """The network by name, size and options."""
+    if not run.network:
+        return []
+    weights = parameters(run.network)
+    lines = [("Network", str(run.network.get("name", ""))), ("Weights", f"{weights:,.0f}" if weights is not None else "")]
+    options = mapping_of(run.network.get("options"))
+    lines += [(str(name).replace("_", " "), clip(plain(value), 200)) for name, value in options.items()]
+    return [(name, text) for name, text in lines if text and text != "–"]
+
+
+def machine(run: RunFiles) -> list[tuple[str, str]]:
+    """What it ran on."""
+    facts = dict(run.machine)
+    took, memory = number(facts.pop("seconds", None)), number(facts.pop("peak_memory_bytes", None))
+    versions = mapping_of(facts.pop("versions", None))
+    lines = [(str(name).replace("_", " "), clip(plain(value), 300)) for name, value in facts.items() if value not in (None, "")]
+    lines += [("took", seconds(took))] if took is not None else []
+    lines += [("peak memory", size(memory))] if memory is not None else []
+    lines += [(str(name), str(version)) for name, version in versions.items() if version]
+    return lines
+
+
+def commands(run: RunFiles) -> list[tuple[str, str]]:
+    """What to type, from the folder that holds the runs' folder."""
+    place = shlex.quote(f"{run.folder.parent.name}/{run.folder.name}".lstrip("/"))
+    recipe = shlex.quote(f"{run.folder.parent.name}/{run.folder.name}/recipe.toml".lstrip("/"))
+    new = "new-pictures/" if run.card.get("kind") == "image" else "new.csv"
+    return [
+        ("Repeat this run", f"glia train --recipe {recipe}"),
+        ("Go on from the last checkpoint", f"glia resume {place}"),
+        ("Use the network", f"glia predict {place} {new}"),
+    ]
+
+
+def cell(value: Any) -> str:
+    """A number of the epoch table."""
+    found = number(value)
+    return digits(found) if found is not None else "–" if value is None else plain(value)

@@ -1,0 +1,124 @@
+"""A run as one page: nothing is loaded from elsewhere, everything that came from data is escaped."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from glia.report import details, evaluation, overview
+from glia.report.plot import Plot
+from glia.report.read import RunFiles, mapping_of, read_run
+from glia.report.training import training_plots
+
+
+def render(folder: Path) -> str:
+    """The report of the run in `folder` as HTML. Parts that the run does not have are left out."""
+    run = read_run(Path(folder))
+    pages = Environment(
+        loader=PackageLoader("glia.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = (_source(pages, name) for name in ("page.css", "page.js"))
+    view = _view(run)
+    plots = _plots(view)
+    return pages.get_template("page.html.jinja").render(
+        **view,
+        style=style,
+        script=script,
+        policy=_policy(style, script),
+        plot_data=script_json({plot.key: plot.hover for plot in plots}),
+    )
+
+
+def _view(run: RunFiles) -> dict[str, Any]:
+    """Everything that the template shows."""
+    return {
+        "name": run.folder.resolve().name,
+        "state": overview.state(run),
+        "task": overview.task_in_words(run),
+        "facts": overview.facts(run),
+        "result": overview.result(run),
+        "measures": overview.measures(run),
+        "findings": overview.findings(run),
+        "training": training_plots(run),
+        "epochs": _epoch_table(run),
+        "parts": _parts(run),
+        "examples": details.examples(run),
+        "card": details.data_card(run),
+        "choices": details.choices(run),
+        "settings": details.settings(run),
+        "model": details.model(run),
+        "machine": details.machine(run),
+        "commands": details.commands(run),
+        "unread": run.unread,
+    }
+
+
+def _parts(run: RunFiles) -> list[dict[str, Any]]:
+    """Figures and tables of the answers, the test set first."""
+    found = []
+    for part, title in (("test", "test set"), ("valid", "validation set")):
+        curves = mapping_of(run.curves.get(part))
+        shown = {
+            "key": part,
+            "title": title,
+            "rows": curves.get("rows"),
+            "left_out": curves.get("left_out"),
+            "confusion": evaluation.confusion(curves),
+            "classes": evaluation.class_table(curves),
+            "plots": evaluation.evaluation_plots(curves, part),
+        }
+        if shown["confusion"] or shown["classes"] or shown["plots"]:
+            found.append(shown)
+    return found
+
+
+def _plots(view: dict[str, Any]) -> list[Plot]:
+    return [*view["training"], *(plot for part in view["parts"] for plot in part["plots"])]
+
+
+def _epoch_table(run: RunFiles) -> dict[str, Any] | None:
+    """The figures of the epochs in numbers; the first and last of a long run."""
+    if not run.epochs:
+        return None
+    keys = list(dict.fromkeys(key for line in run.epochs for key in line if key not in ("kind", "best")))
+    lines = run.epochs if len(run.epochs) <= 200 else run.epochs[:100] + run.epochs[-100:]
+    return {
+        "heads": [key.replace("_", " ") for key in keys],
+        "rows": [{"cells": [details.cell(line.get(key)) for key in keys], "best": line.get("best") is True} for line in lines],
+        "left": len(run.epochs) - len(lines),
+    }
+
+
+def _source(pages: Environment, name: str) -> Markup:
+    """A file of our own that goes into the page as it is."""
+    loader = pages.loader
+    text = loader.get_source(pages, name)[0] if loader else ""
+    return Markup(text)  # noqa: S704
+
+
+def _policy(style: str, script: str) -> str:
+    """Content-Security-Policy: this one style sheet, this one script, pictures within the page, nothing else."""
+    return (
+        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def script_json(value: Any) -> Markup:
+    """JSON that cannot end the script element it stands in: no < > &, and nothing beyond ASCII."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)  # noqa: S704

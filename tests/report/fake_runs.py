@@ -1,0 +1,369 @@
+"""Run folders as training leaves them, made of invented numbers: for the report's tests and for looking at it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+import tomli_w
+from numpy.typing import NDArray
+from PIL import Image
+
+from glia.data.task import Task
+from glia.predict.curves import curves
+from glia.predict.measure import measure
+
+Array = NDArray[Any]
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</script><script>alert(2)</script>",
+    "</style><svg onload=alert(3)>",
+    "{{ 7 * 7 }}{% raw %}",
+    "javascript:alert(4)",
+    "' onmouseover='alert(5)",
+    "<!--<script>",
+    "\u2028alert(6)\u2029\u202e",
+    "&lt;b&gt;]]>",
+]
+
+
+def write_json(folder: Path, name: str, value: Any) -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def begin(folder: Path, *, model: str = "mlp", source: str = "penguins.csv", target: str = "species") -> None:
+    """The files that are there before the first step."""
+    folder.mkdir(parents=True)
+    recipe = {
+        "data": {"source": source, "target": [target], "valid_share": 0.1, "test_share": 0.2, "drop": [], "bad_limit": 0.05},
+        "model": {"model": model, "hidden": [128, 64], "dropout": 0.1, "members": 8},
+        "train": {"epochs": 60, "batch_size": 32, "optimizer": "adamw", "lr": 0.002, "schedule": "cosine", "seed": 0},
+    }
+    (folder / "recipe.toml").write_text(tomli_w.dumps(recipe), encoding="utf-8")
+    choices = [
+        {"setting": "model", "value": model, "why": "the strongest on tables of this size in our benchmarks"},
+        {"setting": "lr", "value": 0.002, "why": "range test: the loss fell fastest at 0.02; a tenth of that"},
+        {"setting": "batch_size", "value": 32, "why": "275 training rows: about nine steps an epoch"},
+        {"setting": "epochs", "value": 60, "why": "stops earlier when valid_loss has not fallen for 16 epochs"},
+    ]
+    write_json(folder, "choices.json", choices)
+    machine = {
+        "python": "3.11.9",
+        "platform": "Linux-6.8-x86_64-with-glibc2.36",
+        "cpu": "AMD EPYC 9R14",
+        "threads": 2,
+        "versions": {"glia": "0.1.0", "torch": "2.13.0", "numpy": "2.3.1"},
+        "git": "1b76eed",
+        "command": f"glia train {source} --target {target}",
+        "started": "2025-03-04T10:20:30+00:00",
+    }
+    write_json(folder, "machine.json", machine)
+    write_json(folder, "status.json", {"state": "running", "why": "", "epoch": 0, "step": 0, "best_epoch": None})
+
+
+def finish(folder: Path, epoch: int, step: int, best: int, took: float = 14.2) -> None:
+    machine = json.loads((folder / "machine.json").read_text())
+    write_json(folder, "machine.json", machine | {"seconds": took, "peak_memory_bytes": 412_000_000})
+    why = f"valid_loss has not fallen for 16 epochs; the weights of epoch {best} are kept"
+    write_json(folder, "status.json", {"state": "finished", "why": why, "epoch": epoch, "step": step, "best_epoch": best})
+
+
+def chart(folder: Path, metric: str, *, epochs: int = 46, steps: int = 9, seed: int = 0, broken_at: int | None = None) -> int:
+    """chart.jsonl of a run that learns and then overfits a little. Returns the best epoch."""
+    draw = np.random.default_rng(seed)
+    share = metric in ("accuracy",)
+    best, lines = round(epochs * 0.62), []
+    for epoch in range(1, epochs + 1):
+        for i in range(steps):
+            step = (epoch - 1) * steps + i + 1
+            at = step / (steps * epochs)
+            loss: float | None = 0.08 + 1.05 * np.exp(-6 * at) + abs(draw.normal(0, 0.05))
+            if broken_at is not None and step >= broken_at:
+                loss = float("nan")
+            norm = float(np.exp(draw.normal(-2.2 * at, 0.5))) * (12 if draw.random() < 0.01 else 1)
+            lr = 0.002 * min(1, at / 0.1) * (0.5 + 0.5 * np.cos(np.pi * at))
+            lines.append({"kind": "step", "step": step, "epoch": epoch, "loss": loss, "lr": lr, "grad_norm": norm})
+            if broken_at is not None and step >= broken_at:
+                break
+        if broken_at is not None and epoch * steps >= broken_at:
+            break
+        at = epoch / epochs
+        train, valid = 0.07 + 1.0 * np.exp(-6 * at), 0.13 + 0.95 * np.exp(-6.5 * at) + 0.12 * max(0, at - 0.62) ** 1.5
+        valid += abs(draw.normal(0, 0.012))
+        good, fair = (1 - 0.25 * train, 1 - 0.3 * valid) if share else (1e5 * train**0.5, 1e5 * valid**0.5)
+        lines.append(
+            {
+                "kind": "epoch", "epoch": epoch, "step": epoch * steps, "train_loss": train, f"train_{metric}": good,
+                "valid_loss": valid, f"valid_{metric}": fair, "lr": lr, "grad_norm": norm, "best": epoch == best,
+            }
+        )  # fmt: skip
+    (folder / "chart.jsonl").write_text("\n".join(json.dumps(line) for line in lines) + "\n", encoding="utf-8")
+    return best
+
+
+def answers(folder: Path, task: Task, parts: dict[str, tuple[Array, Array]]) -> dict[str, Any]:
+    """model/task.json, predictions, curves.json. Returns metrics by part."""
+    write_json(folder, "model/task.json", task.to_dict())
+    (folder / "predictions").mkdir(exist_ok=True)
+    for part, (outputs, targets) in parts.items():
+        tensors = {"rows": np.arange(len(outputs)), "outputs": outputs.astype(np.float32), "targets": targets}
+        safetensors.numpy.save_file(tensors, folder / "predictions" / f"{part}.safetensors")
+    write_json(folder, "curves.json", {part: curves(task, *pair) for part, pair in parts.items()})
+    return {part: measure(task, *pair) for part, pair in parts.items()}
+
+
+def guesses(targets: Array, classes: int, sure: float, seed: int = 1) -> Array:
+    """(N, classes) probabilities that favour the target by `sure` logits, with some rows that are plainly wrong."""
+    draw = np.random.default_rng(seed)
+    logits = draw.normal(0, 1.0, (len(targets), classes))
+    logits[np.arange(len(targets)), targets] += sure + draw.normal(0, 1.2, len(targets))
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
+def columns(names: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    """Data card entries of (name, kind, role) columns."""
+    made = []
+    for i, (name, kind, role) in enumerate(names):
+        numeric = kind == "number"
+        why = {"target": "named as the target", "dropped": "every row has its own value: a key"}.get(role)
+        made.append(
+            {
+                "name": name, "kind": kind, "role": role, "missing": [0, 2, 0, 11, 0][i % 5], "distinct": 8 + 37 * i,
+                "why": why or ("every value is a number" if numeric else "text with few values"),
+                "example": ["39.1", "40.3", "46.25"] if numeric else ["Biscoe", "Dream", "Torgersen"],
+                "stats": {"min": 32.1, "median": 44.45, "max": 59.6} if numeric else {"Biscoe": 168, "Dream": 124},
+            }
+        )  # fmt: skip
+    return made
+
+
+def card(source: str, parts: dict[str, int], cols: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    return {
+        "source": source, "kind": "table", "format": {"separator": ",", "decimal": ".", "encoding": "utf-8", "header": True},
+        "rows": sum(parts.values()), "parts": parts, "split": "by class: 70 % train, 10 % valid, 20 % test, seed 0",
+        "columns": cols, "classes": {}, "dropped": [], "duplicates": 0, "imbalance": None,
+        "fingerprint": "9f2c3a77e1d0b84c5a6e9b1f0d3c2a4e8f7b6a5d4c3b2a190817263544f3e2d1", "notes": [],
+    } | more  # fmt: skip
+
+
+def class_counts(names: tuple[str, ...], weights: list[int]) -> dict[str, dict[str, int]]:
+    return {name: {"train": 7 * w, "valid": w, "test": 2 * w} for name, w in zip(names, weights, strict=True)}
+
+
+def network(folder: Path, name: str, weights: int, **options: Any) -> None:
+    write_json(folder, "model/network.json", {"name": name, "options": options, "parameters": weights})
+
+
+FINDINGS = [
+    {
+        "code": "G203", "name": "overfitting", "severity": "warning", "where": "epochs 29 to 46",
+        "evidence": {"train_loss": 0.071, "valid_loss": 0.154, "ratio": 2.17},
+        "cause": "the network can remember 241 rows one by one",
+        "cure": "dropout 0.1 -> 0.3 (safe: changes nothing but the noise while training)",
+        "gain": "tried on the side for 400 steps: valid_loss 0.154 -> 0.131",
+    },
+    {
+        "code": "G107", "name": "constant column", "severity": "info", "where": "column year_of_record",
+        "evidence": "1 distinct value in 241 rows", "cure": "nothing to do: it was left out",
+    },
+]  # fmt: skip
+
+
+def penguins(folder: Path) -> Path:
+    """Three classes from a table, close to what gradient boosting gives."""
+    begin(folder)
+    task = Task("classify", ("species",), ("Adelie", "Chinstrap", "Gentoo"))
+    draw = np.random.default_rng(4)
+    truth = {part: draw.choice(3, n, p=[0.44, 0.2, 0.36]) for part, n in (("valid", 34), ("test", 69))}
+    metrics: dict[str, Any] = answers(folder, task, {part: (guesses(t, 3, 5.0), t) for part, t in truth.items()})
+    metrics["train"] = {"accuracy": 0.9959, "log_loss": 0.0713}
+    low = {"accuracy": 0.4348, "balanced_accuracy": 1 / 3, "f1": 0.202, "log_loss": 1.056}
+    mid = {"accuracy": 0.9420, "balanced_accuracy": 0.931, "f1": 0.936, "log_loss": 0.131, "roc_auc": 0.991}
+    top = {"accuracy": 0.9565, "balanced_accuracy": 0.948, "f1": 0.953, "log_loss": 0.098, "roc_auc": 0.995}
+    metrics["baselines"] = [
+        {"name": "majority class", "valid": low, "test": low, "seconds": 0.0004},
+        {"name": "linear model", "valid": mid, "test": mid, "seconds": 0.031},
+        {"name": "gradient boosting", "valid": top, "test": top, "seconds": 0.42},
+    ]
+    write_json(folder, "metrics.json", metrics)
+    cols = columns(
+        [
+            ("species", "category", "target"), ("island", "category", "input"), ("bill_length_mm", "number", "input"),
+            ("bill_depth_mm", "number", "input"), ("flipper_length_mm", "number", "input"), ("body_mass_g", "number", "input"),
+            ("sex", "category", "input"), ("record_id", "text", "dropped"),
+        ]
+    )  # fmt: skip
+    more = {
+        "classes": class_counts(task.classes, [15, 7, 12]),
+        "dropped": [{"what": "record_id", "why": "every row has its own value", "count": 1}],
+        "notes": ["11 rows have no value for sex; it is a level of its own.", "No row stands in two parts."],
+    }
+    write_json(folder, "data.json", card("data/penguins.csv", {"train": 241, "valid": 34, "test": 69}, cols, **more))
+    cells = {"island": "Dream", "bill_length_mm": 42.4, "bill_depth_mm": 17.3, "flipper_length_mm": 181, "body_mass_g": 3600, "sex": None, "year": 2007}
+    worst = [
+        {"name": f"row {r}", "target": a, "predicted": b, "loss": loss, "share": share, "cells": cells, "picture": None}
+        for r, a, b, loss, share in [
+            (182, "Chinstrap", "Adelie", 3.41, 0.964), (17, "Adelie", "Chinstrap", 1.92, 0.851),
+            (301, "Chinstrap", "Gentoo", 1.13, 0.664), (44, "Adelie", "Adelie", 0.69, 0.502),
+        ]
+    ]  # fmt: skip
+    write_json(folder, "predictions/worst.json", worst)
+    write_json(folder, "findings.json", FINDINGS)
+    network(folder, "mlp", 4611, hidden=[64, 32], dropout=0.1, activation="relu", norm="layer")
+    finish(folder, 46, 414, chart(folder, "accuracy"))
+    return folder
+
+
+def adult(folder: Path) -> Path:
+    """Two uneven classes, many rows: the network is clearly better."""
+    begin(folder, model="piecewise", source="adult.csv", target="income")
+    task = Task("classify", ("income",), ("<=50K", ">50K"))
+    draw = np.random.default_rng(5)
+    truth = {part: (draw.random(n) < 0.14).astype(np.int64) for part, n in (("valid", 3200), ("test", 9700))}
+    metrics: dict[str, Any] = answers(folder, task, {part: (guesses(t, 2, 2.9), t) for part, t in truth.items()})
+    metrics["baselines"] = [
+        {"name": "majority class", "test": {"accuracy": 0.861, "log_loss": 0.41}, "seconds": 0.002},
+        {"name": "linear model", "test": {"accuracy": 0.879, "log_loss": 0.30, "roc_auc": 0.901}, "seconds": 0.5},
+        {"name": "gradient boosting", "test": {"accuracy": 0.902, "log_loss": 0.25, "roc_auc": 0.93}, "seconds": 2.1},
+    ]
+    write_json(folder, "metrics.json", metrics)
+    cols = columns([("income", "category", "target"), ("age", "number", "input"), ("occupation", "category", "input")])
+    counts = {"classes": class_counts(task.classes, [2752, 448]), "imbalance": 6.14}
+    write_json(folder, "data.json", card("adult.csv", {"train": 22400, "valid": 3200, "test": 9700}, cols, **counts))
+    network(folder, "piecewise", 88_214, width=256, members=8)
+    finish(folder, 46, 46 * 300, chart(folder, "accuracy", steps=300), took=312)
+    return folder
+
+
+def many_classes(folder: Path, classes: int = 20) -> Path:
+    """A table of `classes` classes."""
+    begin(folder, source="letters.csv", target="letter")
+    task = Task("classify", ("letter",), tuple(f"letter {chr(65 + i % 26)}{i // 26 or ''}" for i in range(classes)))
+    truth = np.random.default_rng(6).integers(0, classes, 2400)
+    metrics: dict[str, Any] = answers(folder, task, {"test": (guesses(truth, classes, 4.2), truth)})
+    write_json(folder, "metrics.json", metrics)
+    cols = columns([(f"edge_{i}", "number", "input") for i in range(120)])
+    write_json(folder, "data.json", card("letters.csv", {"train": 9000, "test": 2400}, cols, classes=class_counts(task.classes, [40] * classes)))
+    finish(folder, 30, 30 * 9, chart(folder, "accuracy", epochs=30))
+    return folder
+
+
+def houses(folder: Path, targets: int = 1) -> Path:
+    """Numbers from a table; the network is clearly worse than gradient boosting."""
+    begin(folder, source="housing.csv", target="median_house_value")
+    names = ("median_house_value", "rooms", "age")[:targets]
+    task = Task("regress", names, center=(2e5,) * targets, scale=(1e5,) * targets)
+    draw = np.random.default_rng(7)
+    parts = {}
+    for part, n in (("valid", 1500), ("test", 4100)):
+        truth = np.exp(draw.normal(12.1, 0.5, (n, targets))).clip(0, 500_001)
+        parts[part] = (truth * draw.normal(1, 0.18, (n, targets)) + draw.normal(0, 2e4, (n, targets)), truth)
+    metrics: dict[str, Any] = answers(folder, task, parts)
+    metrics["baselines"] = [
+        {"name": "mean", "test": {"rmse": 96000.0, "mae": 76000.0, "r2": -0.0002}, "seconds": 0.001},
+        {"name": "linear model", "test": {"rmse": 68200.0, "mae": 49800.0, "r2": 0.52}, "seconds": 0.02},
+        {"name": "gradient boosting", "test": {"rmse": 41200.0, "mae": 27500.0, "r2": 0.82}, "seconds": 1.4},
+    ]
+    write_json(folder, "metrics.json", metrics)
+    cols = columns([("longitude", "number", "input"), ("median_house_value", "number", "target")])
+    write_json(folder, "data.json", card("housing.csv", {"train": 14400, "valid": 1500, "test": 4100}, cols, duplicates=3))
+    worst = [{"name": f"row {9 * i}", "target": 500001.0, "predicted": 182344.5, "loss": 10.1, "share": None, "cells": {"longitude": -122.1}} for i in range(4)]
+    write_json(folder, "predictions/worst.json", worst)
+    finish(folder, 46, 414, chart(folder, "rmse"))
+    return folder
+
+
+def labels(folder: Path) -> Path:
+    """Several labels, each yes or no."""
+    begin(folder, source="films.parquet", target="drama")
+    task = Task("multilabel", ("drama", "comedy", "crime", "space", "music"))
+    draw = np.random.default_rng(8)
+    truth = (draw.random((900, 5)) < [0.5, 0.4, 0.2, 0.1, 0.05]).astype(np.float64)
+    said = 1 / (1 + np.exp(-(5 * truth - 2.5 + draw.normal(0, 1.6, truth.shape))))
+    metrics: dict[str, Any] = answers(folder, task, {"test": (said, truth)})
+    metrics["baselines"] = [{"name": "majority class", "test": {"accuracy": 0.77, "exact_match": 0.2}, "seconds": 0.001}]
+    write_json(folder, "metrics.json", metrics)
+    finish(folder, 46, 414, chart(folder, "accuracy"))
+    return folder
+
+
+def pictures(folder: Path) -> Path:
+    """Classes of small pictures, with the worst of them kept."""
+    begin(folder, model="resnet20", source="shapes/", target="class")
+    task = Task("classify", ("class",), ("circle", "square", "triangle", "star", "ring"))
+    truth = np.random.default_rng(9).integers(0, 5, 1000)
+    metrics: dict[str, Any] = answers(folder, task, {"test": (guesses(truth, 5, 4.5), truth)})
+    metrics["baselines"] = [{"name": "linear model", "test": {"accuracy": 0.61}, "seconds": 0.8}]
+    write_json(folder, "metrics.json", metrics)
+    counts = {"kind": "image", "classes": class_counts(task.classes, [100] * 5), "columns": []}
+    write_json(folder, "data.json", card("shapes/", {"train": 4000, "test": 1000}, [], **counts))
+    (folder / "predictions/worst").mkdir()
+    worst, grid = [], np.mgrid[0:32, 0:32]
+    for i in range(9):
+        shade = np.hypot(grid[0] - 16, grid[1] - 12 - i) * 14
+        pixels = np.stack([shade % 256, 255 - shade % 256, (shade * i) % 256], axis=-1).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"predictions/worst/{i}.png")
+        worst.append(
+            {"name": f"shapes/ring/{i:05}.png", "target": "ring", "predicted": "circle", "loss": 4.2 - i / 4, "share": 0.985 - i / 30, "cells": None, "picture": f"worst/{i}.png"}
+        )
+    write_json(folder, "predictions/worst.json", worst)
+    network(folder, "resnet20", 272_474)
+    finish(folder, 46, 414, chart(folder, "accuracy"))
+    return folder
+
+
+def failed(folder: Path) -> Path:
+    """A run whose loss stopped being a number within its third epoch."""
+    begin(folder)
+    task = Task("classify", ("species",), ("Adelie", "Chinstrap", "Gentoo"))
+    write_json(folder, "model/task.json", task.to_dict())
+    chart(folder, "accuracy", steps=60, broken_at=141)
+    with (folder / "chart.jsonl").open("a") as file:
+        file.write('{"kind": "step", "step": 142, "ep')
+    why = "the loss is not finite at step 141: it arose in blocks.2.norm; try a lower lr (got 0.5)"
+    write_json(folder, "status.json", {"state": "failed", "why": why, "epoch": 3, "step": 141, "best_epoch": 2})
+    finding = {"code": "G301", "name": "non-finite loss", "severity": "error", "where": "blocks.2.norm, step 141", "evidence": {"lr": 0.5}, "cure": "lr 0.5 -> 0.002"}
+    write_json(folder, "findings.json", [finding])
+    return folder
+
+
+def hostile(folder: Path, names: list[str] = HOSTILE) -> Path:
+    """Names and cells that would be markup, script or template anywhere they are not escaped."""
+    begin(folder, model=names[0], source=names[1], target=names[2])
+    task = Task("classify", (names[0],), tuple(names))
+    truth = np.random.default_rng(10).integers(0, len(names), 400)
+    metrics: dict[str, Any] = answers(folder, task, {"test": (guesses(truth, len(names), 4.0), truth)})
+    metrics["baselines"] = [{"name": name, "test": {"accuracy": 0.5}, "seconds": 0.1} for name in names]
+    write_json(folder, "metrics.json", metrics)
+    cols = [{"name": name, "kind": name, "role": name, "missing": 1, "distinct": 2, "why": name, "example": [name] * 3, "stats": {name: name}} for name in names]
+    more = {
+        "classes": class_counts(task.classes, [3] * len(names)), "notes": names, "split": names[3], "fingerprint": names[4], "format": {names[5]: names[6]},
+        "dropped": [{"what": name, "why": name, "count": name} for name in names],
+    }  # fmt: skip
+    write_json(folder, "data.json", card(names[1], {"train": 280, "test": 400}, cols, **more))
+    worst = [{"name": name, "target": name, "predicted": name, "loss": 1.0, "share": 0.5, "cells": {name: name}, "picture": name} for name in names]
+    write_json(folder, "predictions/worst.json", worst)
+    write_json(folder, "findings.json", [{key: name for key in ("code", "name", "severity", "where", "evidence", "cure")} for name in names])
+    write_json(folder, "choices.json", [{"setting": name, "value": name, "why": name} for name in names])
+    write_json(folder, "machine.json", {name: name for name in names} | {"versions": {name: name for name in names}, "started": names[0], "command": names[1]})
+    write_json(folder, "model/network.json", {"name": names[0], "options": {name: name for name in names}})
+    write_json(folder, "status.json", {"state": names[0], "why": names[1], "epoch": 1, "step": 2, "best_epoch": 1})
+    chart(folder, "accuracy", epochs=4)
+    return folder
+
+
+KINDS = {
+    "penguins-3": penguins,
+    "adult": adult,
+    "letters": many_classes,
+    "houses": houses,
+    "films": labels,
+    "shapes": pictures,
+    "broken": failed,
+    "hostile": hostile,
+}
