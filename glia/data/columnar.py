@@ -18,7 +18,7 @@ def open_columnar(path: Path, options: ReadOptions, form: str) -> Opened:
     with _complain(path, form):
         if form == "Parquet":
             scan = pl.scan_parquet(path, glob=False)
-        elif path.open("rb").read(6) == b"ARROW1":
+        elif _first_bytes(path, 6) == b"ARROW1":
             scan = pl.scan_ipc(path)
         else:
             scan = pl.read_ipc_stream(path).lazy()
@@ -31,6 +31,11 @@ def open_columnar(path: Path, options: ReadOptions, form: str) -> Opened:
         format={"format": form},
         pieces=lambda rows: _pieces(scan, path, form, decimal, rows),
     )
+
+
+def _first_bytes(path: Path, count: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(count)
 
 
 def _pieces(scan: pl.LazyFrame, path: Path, form: str, decimal: str, rows: int) -> Iterator[Piece]:
