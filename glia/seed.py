@@ -11,8 +11,7 @@ from hashlib import blake2b
 def mix(*parts: int | str) -> int:
     """One 63-bit seed from a tuple of whole numbers and words; different tuples give unrelated seeds.
 
-    blake2b over an unambiguous spelling of the tuple, so that sums such as seed + epoch cannot collide.
+    blake2b over the tuple as Python spells it, which is unambiguous, so that sums such as seed + epoch cannot collide.
     Example: ``torch.Generator().manual_seed(mix(seed, "order", epoch))``
     """
-    spelled = "\x1f".join(f"{type(part).__name__[0]}{part}" for part in parts)
-    return int.from_bytes(blake2b(spelled.encode(), digest_size=8).digest(), "big") >> 1
+    return int.from_bytes(blake2b(repr(parts).encode(), digest_size=8).digest(), "big") >> 1

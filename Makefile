@@ -1,0 +1,40 @@
+# make demo: install and train on a bundled set.   make test: install what the tests need, run every check and test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+
+.PHONY: demo test check lint types format bench-accuracy clean
+
+demo: $(STAMPS)/dev
+	$(BIN)/glia train digits
+
+test: check
+
+check: $(STAMPS)/dev lint types
+	$(BIN)/python -m pytest -n auto
+
+lint: $(STAMPS)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMPS)/dev
+	$(BIN)/mypy glia
+
+format: $(STAMPS)/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench-accuracy: $(STAMPS)/dev
+	$(BIN)/python -m benchmarks.accuracy
+
+# The dev extra pins a CPU build of torch; installed first, nothing else can pull in a larger one.
+$(STAMPS)/dev: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	mkdir -p $(STAMPS)
+	touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
