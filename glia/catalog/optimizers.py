@@ -86,7 +86,7 @@ ENTRIES = (
         "makes each matrix's update orthogonal; AdamW for all that is no hidden matrix",
         "Jordan et al. 2024, kellerjordan.github.io/posts/muon; step size: arXiv 2502.16982, equation 4",
         {
-            "lr": 1e-3,
+            "lr": 3e-3,
             "lr_range": (1e-4, 3e-2),
             "momentum": 0.95,
             "momentum_option": "momentum",

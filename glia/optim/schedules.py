@@ -41,6 +41,8 @@ def warm_restarts(first: float, longer: float = 2.0, floor: float = 0.0) -> Sche
 
     arXiv 1608.03983, equation 5: `first` is T_0, `longer` is T_mult.
     """
+    if longer < 1:
+        raise GliaError("longer of schedule warm_restarts", got=longer, expected="at least 1")
 
     def multiplier(step: int, losses: Sequence[float]) -> float:
         begin, length = 0.0, float(first)
@@ -114,8 +116,8 @@ def build(name: str, total_steps: int, steps_per_epoch: int, warmup_share: float
     """The schedule of that name for a run of `total_steps`, after a warm-up over a share of them.
 
     options: arguments of the schedule's function, where `epochs` may stand for `every` or `first`. Lengths that are not
-    given come from the run: `step` falls at each third, `exponential` reaches 1/100, `warm_restarts` makes three cosines,
-    the others take the whole run. Example: ``build("step", 3000, 100, epochs=10, factor=0.5)``
+    given come from the run: `step` falls at each third, `exponential` reaches 1/100, `warm_restarts` makes three
+    cosines, the others take the whole run. Example: ``build("step", 3000, 100, epochs=10, factor=0.5)``
     """
     if total_steps < 1 or steps_per_epoch < 1:
         raise GliaError("the length of a schedule", got=f"{total_steps} steps", expected="at least one step")

@@ -117,6 +117,7 @@ def test_options_reach_the_schedule() -> None:
         ({"flor": 0.1}, "unknown option of cosine 'flor'.*'floor'"),
         ({"epochs": 3}, "unknown option of cosine 'epochs'"),
         ({"name": "constant", "floor": 0.1}, "constant takes no options"),
+        ({"name": "warm_restarts", "longer": 0.5}, "longer.*0.5.*at least 1"),
         ({"warmup_share": 1.0}, "warmup"),
         ({"total_steps": 0}, "0 steps"),
         ({"name": "step", "every": 0}, "every of schedule step; got 0"),
