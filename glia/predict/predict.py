@@ -1,0 +1,121 @@
+"""New rows in, predictions out, piece by piece: memory does not grow with the source."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from glia.data.prepared import Raw, Reader
+from glia.data.task import Task
+from glia.predict.outputs import evaluating, forward
+from glia.predict.rows import write_rows
+
+_BLOCK = {"image": 64}  # rows the network is given at once, by kind of input
+_OTHER_BLOCK = 1024
+
+
+def answers(
+    model: nn.Module, task: Task, reader: Reader, source: Any, rows: int = 4096, *, targets: bool = False
+) -> Iterator[tuple[Raw, Tensor]]:
+    """Each piece of a source with its decoded outputs (n, C).
+
+    The network is always given the same blocks, counted from the start of the source, and `rows` is rounded up to
+    whole ones: the size of the pieces cannot change a single bit of the numbers.
+    """
+    block = _BLOCK.get(reader.kind, _OTHER_BLOCK)
+    for raw in reader.stream(source, targets=targets, rows=-(-max(rows, 1) // block) * block):
+        with evaluating(model):
+            parts = [forward(model, inputs, task) for inputs in raw.inputs.split(block)]
+        yield raw, torch.cat(parts)
+
+
+def predict(
+    model: nn.Module, task: Task, reader: Reader, source: Any, *, batch_rows: int = 4096, keep: bool = False
+) -> Iterator[pl.DataFrame]:
+    """Predictions as polars frames, one a piece of about `batch_rows` rows; at least one, which may be empty.
+
+    Columns: "row" (its number in the source) or "file"; with `keep`, the columns of the source (with "input_" before
+    names that are taken); then, for
+    classify: "prediction" and "p_<class>" for each class;
+    multilabel: "prediction_<target>" (true or false) and "p_<target>" for each target;
+    regress: "prediction" in the target's own units, or "prediction_<target>" where there are several.
+    A row whose outputs are not finite has no prediction (null).
+    """
+    some = False
+    for raw, outputs in answers(model, task, reader, source, batch_rows):
+        some = True
+        yield _frame(task, reader.kind, raw, outputs, keep)
+    if not some:
+        yield _frame(task, reader.kind, Raw(torch.empty(0), None, [], None), torch.empty(0, task.outputs), keep)
+
+
+def predict_frame(
+    model: nn.Module, task: Task, reader: Reader, source: Any, *, batch_rows: int = 4096, keep: bool = False
+) -> pl.DataFrame:
+    """All of `predict` in one frame."""
+    frames = list(predict(model, task, reader, source, batch_rows=batch_rows, keep=keep))
+    return pl.concat(frames, how="vertical_relaxed") if len(frames) > 1 else frames[0]
+
+
+def predict_to_file(
+    model: nn.Module,
+    task: Task,
+    reader: Reader,
+    source: Any,
+    out: Path,
+    *,
+    batch_rows: int = 4096,
+    keep: bool = False,
+    overwrite: bool = False,
+) -> int:
+    """All of `predict` into a .csv, .tsv, .parquet or .jsonl file, which appears when it is whole; rows written."""
+    frames = predict(model, task, reader, source, batch_rows=batch_rows, keep=keep)
+    return write_rows(frames, Path(out), source=source, overwrite=overwrite)
+
+
+def _frame(task: Task, kind: str, raw: Raw, outputs: Tensor, keep: bool) -> pl.DataFrame:
+    answer = _answer(task, outputs)
+    columns = [_name(kind, raw.names), *answer]
+    if keep and raw.cells is not None:
+        taken = {column.name for column in columns}
+        columns[1:1] = [cells.alias(_free(cells.name, taken)) for cells in raw.cells.get_columns()]
+    return pl.DataFrame(columns)
+
+
+def _name(kind: str, names: list[str]) -> pl.Series:
+    if kind == "table":
+        return pl.Series("row", names, dtype=pl.String).cast(pl.Int64)
+    return pl.Series("file" if kind == "image" else "row", names, dtype=pl.String)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """A name that no column has yet; it is taken from now on."""
+    while name in taken:
+        name = f"input_{name}"
+    taken.add(name)
+    return name
+
+
+def _answer(task: Task, outputs: Tensor) -> list[pl.Series]:
+    sound = pl.Series(outputs.isfinite().all(1).numpy())
+    values = [column.contiguous().numpy() for column in outputs.T]
+
+    def where_sound(series: pl.Series) -> pl.Series:
+        return series.set(~sound, None) if not sound.all() else series
+
+    if task.kind == "classify":
+        classes = pl.Series(task.classes, dtype=pl.String)
+        guess = classes.gather(outputs.argmax(1).numpy()).alias("prediction")
+        chances = [pl.Series(f"p_{name}", value) for name, value in zip(task.classes, values, strict=True)]
+        return [where_sound(guess), *chances]
+    if task.kind == "multilabel":
+        pairs = [
+            (where_sound(pl.Series(f"prediction_{name}", value >= 0.5)), pl.Series(f"p_{name}", value))
+            for name, value in zip(task.targets, values, strict=True)
+        ]
+        return [series for pair in pairs for series in pair]
+    names = ["prediction"] if len(values) == 1 else [f"prediction_{name}" for name in task.targets]
+    return [where_sound(pl.Series(name, value)) for name, value in zip(names, values, strict=True)]
