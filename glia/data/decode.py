@@ -1,0 +1,161 @@
+"""One picture file to one uint8 array: the same bytes at training and at prediction."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .bmp .gif .webp .tif .tiff .ppm .pgm .pbm .pnm .avif .jp2 .tga".split()
+)
+MOST_PIXELS = 64_000_000  # beyond this a picture is refused by its header, before any memory is taken
+_ORIENTATION = 274  # the EXIF tag; values 5 to 8 turn the picture on its side
+_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
+
+
+class Unreadable(Exception):
+    """A file that gives no picture; the text says why in a few words."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself before it is decoded: upright size in pixels, and whether it is grey."""
+
+    height: int
+    width: int
+    grey: bool
+
+
+def is_picture_name(path: Path) -> bool:
+    """Whether the name ends as pictures' names do; hidden files (and macOS's ._ files) are none."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def read_header(path: Path) -> Header:
+    """Size and kind of a picture, from the first bytes of its file.
+
+    Raises Unreadable for what is no picture, and for one of more than 64 megapixels.
+    """
+    try:
+        with _opened(path) as image:
+            width, height = image.size
+            if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8):
+                width, height = height, width
+            return Header(height, width, image.mode in _GREY_MODES or _grey_palette(image))
+    except Unreadable:
+        raise
+    except Exception as error:  # Pillow's parsers raise many kinds on damaged files
+        raise Unreadable(_reason(error, path.is_file() and path.stat().st_size == 0)) from None
+
+
+def decode(data: bytes, channels: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A file's bytes as a picture (channels, height, width) of `size`: the middle, cut to the shape of `size`, resized.
+
+    Upright by EXIF; transparency laid on white (as on the page that such drawings are made for); 16 bits rounded to 8;
+    CMYK, palettes and other colours turned to RGB. Resizing is Pillow's bilinear with antialiasing.
+    Raises Unreadable.
+    """
+    try:
+        with _opened(io.BytesIO(data)) as image:
+            _draft(image, size)
+            return _fitted(_plain(ImageOps.exif_transpose(image), channels), size)
+    except Unreadable:
+        raise
+    except Exception as error:
+        raise Unreadable(_reason(error, not data)) from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's content. Raises Unreadable."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Unreadable(_reason(error, False)) from None
+
+
+def fit_array(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A picture (C, H, W) brought to `size` as `decode` does it."""
+    if picture.shape[1:] == size:
+        return picture
+    pixels = picture[0] if len(picture) == 1 else np.ascontiguousarray(picture.transpose(1, 2, 0))
+    return _fitted(Image.fromarray(pixels), size)
+
+
+def _opened(file: Path | io.BytesIO) -> Image.Image:
+    image = Image.open(file)
+    if image.width * image.height > MOST_PIXELS:
+        image.close()
+        raise Unreadable(f"{image.width} x {image.height} pixels are more than {MOST_PIXELS // 1_000_000} megapixels")
+    return image
+
+
+def _grey_palette(image: Image.Image) -> bool:
+    """A palette of greys alone, as scanners and old PNG writers make."""
+    if image.mode not in ("P", "PA") or image.palette is None:
+        return False
+    if image.palette.mode != "RGB":
+        return False
+    values = image.palette.tobytes()
+    colours = np.frombuffer(values[: len(values) // 3 * 3], np.uint8).reshape(-1, 3)
+    return bool((colours == colours[:, :1]).all())
+
+
+def _draft(image: Image.Image, size: tuple[int, int]) -> None:
+    """Let the JPEG decoder skip detail that resizing would average away: at least twice the size is kept."""
+    if image.format == "JPEG":
+        longest = 2 * max(size)  # both sides, as the picture may lie on its side
+        image.draft(image.mode, (longest, longest))
+
+
+def _plain(image: Image.Image, channels: int) -> Image.Image:
+    """The picture in mode L or RGB."""
+    if image.mode.startswith("I") or image.mode == "F":
+        image = Image.fromarray(_eight_bits(np.asarray(image)))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def _eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """16-bit values by the factor 257; values within 0..255 as they are, floats within 0..1 as shares of white."""
+    numbers = values.astype(np.float64)
+    if not np.isfinite(numbers).all() or numbers.min() < 0 or numbers.max() > 65535:
+        raise Unreadable("values outside 0..65535")
+    if values.dtype == np.uint16 or numbers.max() > 255:
+        numbers = numbers / 257
+    elif values.dtype.kind == "f" and numbers.max() <= 1:
+        numbers = numbers * 255
+    return np.rint(numbers).astype(np.uint8)
+
+
+def _fitted(image: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(C, height, width): the largest middle part that has the shape of `size`, resized to it."""
+    height, width = size
+    if image.size != (width, height):
+        scale = min(image.width / width, image.height / height)
+        left, top = max(image.width - scale * width, 0) / 2, max(image.height - scale * height, 0) / 2
+        box = (left, top, min(left + scale * width, image.width), min(top + scale * height, image.height))
+        image = image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    pixels = np.asarray(image)
+    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _reason(error: Exception, empty: bool) -> str:
+    """A few words for what Pillow, or the system, raised."""
+    if empty:
+        return "an empty file"
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, UnidentifiedImageError):
+        return "not a picture"
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.strerror or "cannot be opened"
+    text = str(error)
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {MOST_PIXELS // 1_000_000} megapixels"
+    return "truncated" if "truncated" in text.lower() or "broken data stream" in text else text or type(error).__name__

@@ -1,0 +1,228 @@
+"""Decoding many pictures: once, into memory where they fit; otherwise again each time they are asked for."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+from warnings import catch_warnings, simplefilter
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from glia.data.decode import Header, Unreadable, decode, read_bytes, read_header
+from glia.errors import GliaError
+
+MEMORY_SHARE = 0.4  # of free memory may hold pictures; dividing them into parts may need as much again for a moment
+BIG = 224  # pixels: the side beyond which pictures are made smaller unless a size is asked for
+_CHUNK = 16  # pictures a thread takes at once
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+def threads() -> int:
+    """Threads for decoding: Pillow works outside the interpreter's lock."""
+    return min(os.cpu_count() or 1, 16)
+
+
+def free_bytes() -> int:
+    """Memory that can be had without swapping, within the limit of a container where there is one."""
+    free = [1 << 33]
+    try:
+        with open("/proc/meminfo") as lines:
+            free = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")] or free
+        limit, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text().strip() for name in ("max", "current"))
+        if limit != "max":
+            free.append(max(int(limit) - int(used), 0))
+    except (OSError, ValueError):  # not Linux, or no container: what was found so far holds
+        pass
+    return min(free)
+
+
+@dataclass(frozen=True)
+class FileRows:
+    """Pictures that stay in their files; `take` decodes the ones asked for, always to the same bytes."""
+
+    paths: Sequence[Path]
+    channels: int
+    size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def take(self, index: Tensor) -> Tensor:
+        """(len(index), channels, height, width) uint8. A picture that has become unreadable is a GliaError."""
+        out = torch.empty((len(index), self.channels, *self.size), dtype=torch.uint8)
+        places = list(enumerate(index.tolist()))
+        _in_threads(lambda place: self._read(*place, out.numpy()), places)
+        return out
+
+    def only(self, index: Sequence[int]) -> "FileRows":
+        return FileRows([self.paths[i] for i in index], self.channels, self.size)
+
+    def _read(self, place: int, row: int, out: NDArray[np.uint8]) -> None:
+        try:
+            out[place] = decode(read_bytes(self.paths[row]), self.channels, self.size)
+        except Unreadable as error:
+            raise GliaError(f"picture {self.paths[row].name} can no longer be read", got=error) from None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Pictures (N, C, H, W) of the readable files `kept`, and why the others are not."""
+
+    pixels: NDArray[np.uint8]
+    kept: list[int]
+    broken: dict[int, str]
+
+
+def decode_all(paths: Sequence[Path], channels: int, size: tuple[int, int]) -> Decoded:
+    """Decode some files into memory."""
+    pixels = np.empty((len(paths), channels, *size), np.uint8)
+
+    def read(i: int) -> str | None:
+        try:
+            pixels[i] = decode(read_bytes(paths[i]), channels, size)
+        except Unreadable as error:
+            return str(error)
+        return None
+
+    with _quiet():
+        reasons = _in_threads(read, range(len(paths)))
+    kept = [i for i, reason in enumerate(reasons) if reason is None]
+    broken = {i: reason for i, reason in enumerate(reasons) if reason is not None}
+    return Decoded(pixels[kept] if broken else pixels, kept, broken)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What decoding every file once has shown. Lists have one item a readable file, in the order of `kept`."""
+
+    inputs: Tensor | FileRows
+    kept: list[int]  # which of the files these are
+    broken: dict[int, str]  # the others, and why
+    digests: list[bytes]  # of the decoded pixels
+    contents: list[bytes]  # of the files
+    sums: NDArray[np.float64]  # (N, channels) sums of the pixels, 0..255
+    squares: NDArray[np.float64]
+
+
+@dataclass
+class _Found:
+    """What one decoded file is known by."""
+
+    digest: bytes
+    content: bytes
+    sums: NDArray[np.float64] = field(repr=False)
+    squares: NDArray[np.float64] = field(repr=False)
+
+
+def headers(paths: Sequence[Path]) -> list[Header | str]:
+    """The header of each file, or why it has none."""
+
+    def look(path: Path) -> Header | str:
+        try:
+            return read_header(path)
+        except Unreadable as error:
+            return str(error)
+
+    with _quiet():
+        return _in_threads(look, paths)
+
+
+def scan(paths: Sequence[Path], known: Sequence[Header | str], channels: int, size: tuple[int, int]) -> Scan:
+    """Decode every file whose header was read, and keep the pixels where MEMORY_SHARE of free memory holds them."""
+    readable = [i for i, header in enumerate(known) if isinstance(header, Header)]
+    fits = len(readable) * channels * size[0] * size[1] <= MEMORY_SHARE * free_bytes()
+    pixels = np.empty((len(readable) if fits else 0, channels, *size), np.uint8)
+
+    def read(place: int) -> _Found | str:
+        try:
+            data = read_bytes(paths[readable[place]])
+            picture = decode(data, channels, size)
+        except Unreadable as error:
+            return str(error)
+        if fits:
+            pixels[place] = picture
+        content = sha256(data).digest()
+        return _Found(sha256(picture.tobytes()).digest(), content, *moments(picture[None]))
+
+    with _quiet():
+        found = _in_threads(read, range(len(readable)))
+    good = [(place, item) for place, item in enumerate(found) if isinstance(item, _Found)]
+    for new, (place, _) in enumerate(good):
+        if fits and new != place:
+            pixels[new] = pixels[place]
+    kept = [readable[place] for place, _ in good]
+    items = [item for _, item in good]
+    inputs = torch.from_numpy(pixels[: len(kept)]) if fits else FileRows([paths[i] for i in kept], channels, size)
+    reasons = dict(zip(readable, found)) | {i: why for i, why in enumerate(known) if isinstance(why, str)}
+    nothing = np.zeros((0, channels))
+    return Scan(
+        inputs,
+        kept,
+        {i: why for i, why in sorted(reasons.items()) if isinstance(why, str)},
+        [item.digest for item in items],
+        [item.content for item in items],
+        np.concatenate([nothing, *(item.sums for item in items)]),
+        np.concatenate([nothing, *(item.squares for item in items)]),
+    )
+
+
+def moments(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sums and sums of squares of each picture's channels: (N, C, H, W) to two of (N, C); exact whole numbers."""
+    flat = pictures.reshape(*pictures.shape[:2], -1)
+    sums = flat.sum(2, dtype=np.uint64)
+    squares = np.stack([np.square(row, dtype=np.uint32).sum(1, dtype=np.uint64) for row in flat]) if len(flat) else sums
+    return sums.astype(np.float64), squares.astype(np.float64)
+
+
+def mean_std(
+    sums: NDArray[np.float64], squares: NDArray[np.float64], pixels: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, in 0..1; `pixels` a picture. A constant channel has std 1."""
+    count = max(len(sums) * pixels, 1)
+    mean = sums.sum(0) / count / 255
+    variance = np.maximum(squares.sum(0) / count / 255**2 - mean**2, 0)
+    std = np.where(variance > 1e-12, np.sqrt(variance), 1.0)
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def chosen_size(known: Sequence[Header], asked: int | None) -> tuple[int, int]:
+    """(height, width) for all: a square of side `asked`; the size they share, or else the median shorter side, squared.
+
+    What is larger than BIG is made smaller; mixed sizes are rounded to a multiple of 8.
+    """
+    if asked:
+        return asked, asked
+    if len({(h.height, h.width) for h in known}) == 1:
+        height, width = known[0].height, known[0].width
+        scale = min(1.0, BIG / max(height, width))
+        return max(round(height * scale), 1), max(round(width * scale), 1)
+    side = int(np.median([min(h.height, h.width) for h in known]))
+    side = min(side, BIG)
+    side = side if side < 16 else round(side / 8) * 8
+    return side, side
+
+
+def _in_threads(work: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
+    """`work` on each item, in order; in threads where there are enough."""
+    chunks = [items[i : i + _CHUNK] for i in range(0, len(items), _CHUNK)]
+    if len(chunks) < 2 or threads() < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(threads(), thread_name_prefix="glia-pictures") as pool:
+        return [made for some in pool.map(lambda chunk: [work(item) for item in chunk], chunks) for made in some]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Pillow's remarks on odd metadata stay unsaid. For the main thread alone: the filters are the process's."""
+    with catch_warnings():
+        simplefilter("ignore")
+        yield
