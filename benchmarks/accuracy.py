@@ -1,0 +1,217 @@
+"""Accuracy of the defaults on real data, beside what people would use instead.
+
+    python -m benchmarks.accuracy            # all of them
+    python -m benchmarks.accuracy adult mnist
+
+Each row is `glia.train` with its defaults on the rows named, measured on rows that training never saw. "goal" is the
+figure to reach; rows with folds give mean and standard error over five. Data sets that are not beside this checkout
+are skipped with a line that says so.
+"""
+
+import io
+import math
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
+
+import glia
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+CONSOLE = Console(highlight=False)
+
+
+@dataclass
+class Row:
+    """One line of the table."""
+
+    data: str
+    measure: str
+    glia: float
+    spread: float | None
+    beside: dict[str, float]
+    goal: str
+    reached: bool
+    seconds: float
+
+
+def _train(folder: Path, source: Any, **settings: Any) -> tuple[glia.Run, float]:
+    began = time.monotonic()
+    run = glia.train(source, runs=folder, tell=lambda line: None, **settings)
+    return run, time.monotonic() - began
+
+
+def _baselines(run: glia.Run, measure: str) -> dict[str, float]:
+    return {e["name"]: e["test"][measure] for e in run.metrics.get("baselines", []) if measure in e.get("test", {})}
+
+
+def digits(folder: Path) -> Iterator[Row]:
+    run, seconds = _train(folder, "digits")
+    figure = run.metrics["test"]["accuracy"]
+    reached = figure >= 0.98 and seconds < 20
+    yield Row("digits", "accuracy", figure, None, _baselines(run, "accuracy"), "0.98 in 20 s", reached, seconds)
+
+
+def adult(folder: Path) -> Iterator[Row]:
+    files = {}
+    for part in ("train", "test"):
+        frame = pl.read_csv(SHARED / f"adult/adult-{part}.csv.gz", has_header=False, infer_schema_length=0)
+        # The published test labels end in a full stop; the training labels do not.
+        frame = frame.with_columns(pl.col("column_15").str.strip_chars(" ."))
+        files[part] = folder / f"adult-{part}.csv"
+        frame.write_csv(files[part], include_header=False)
+    run, seconds = _train(folder, files["train"], test=str(files["test"]), target=14, header=False)
+    figure, beside = run.metrics["test"]["accuracy"], _baselines(run, "accuracy")
+    line = beside["gradient boosting"] - 0.003
+    yield Row("adult", "accuracy", figure, None, beside, f"{line:.4f} in 180 s", figure >= line and seconds < 180, seconds)
+
+
+def california(folder: Path) -> Iterator[Row]:
+    frame = pl.read_csv(SHARED / "california-housing/housing.csv.gz")
+    files = _split(folder, frame, *train_test_split(np.arange(len(frame)), test_size=0.2, random_state=0))
+    run, seconds = _train(folder, files[0], test=files[1], target="median_house_value")
+    figure, beside = run.metrics["test"]["rmse"], _baselines(run, "rmse")
+    line = min(beside["gradient boosting"], 46_844)
+    yield Row("california", "rmse", figure, None, beside, f"{line:,.0f}", figure <= line, seconds)
+
+
+def _split(folder: Path, frame: pl.DataFrame, train: Any, test: Any) -> tuple[str, str]:
+    paths = str(folder / "fold-train.parquet"), str(folder / "fold-test.parquet")
+    for path, index in zip(paths, (train, test), strict=True):
+        frame[np.sort(index)].write_parquet(path)
+    return paths
+
+
+def _folds(folder: Path, name: str, frame: pl.DataFrame, target: str, *, regression: bool = False) -> Iterator[Row]:
+    """Five folds: no worse than the best of the baselines less one standard error of the difference."""
+    measure = "rmse" if regression else "accuracy"
+    if regression:
+        cuts = KFold(5, shuffle=True, random_state=0).split(np.zeros(len(frame)))
+    else:
+        labels = frame[target].cast(pl.String).to_numpy()
+        cuts = StratifiedKFold(5, shuffle=True, random_state=0).split(np.zeros(len(frame)), labels)
+    ours: list[float] = []
+    others: dict[str, list[float]] = {}
+    began = time.monotonic()
+    for train, test in cuts:
+        files = _split(folder, frame, train, test)
+        run, _ = _train(folder, files[0], test=files[1], target=target)
+        ours.append(run.metrics["test"][measure])
+        for baseline, figure in _baselines(run, measure).items():
+            others.setdefault(baseline, []).append(figure)
+    figure, spread = statistics.mean(ours), statistics.stdev(ours) / math.sqrt(len(ours))
+    beside = {key: statistics.mean(values) for key, values in others.items()}
+    rivals = [beside[key] for key in ("linear model", "gradient boosting")]
+    if name == "titanic":
+        goal, reached = beside["gradient boosting"], figure >= beside["gradient boosting"]
+    else:
+        goal = min(rivals) + spread if regression else max(rivals) - spread
+        reached = figure <= goal if regression else figure >= goal
+    yield Row(name, measure, figure, spread, beside, f"{goal:.4g}", reached, time.monotonic() - began)
+
+
+def titanic(folder: Path) -> Iterator[Row]:
+    yield from _folds(folder, "titanic", pl.read_csv(SHARED / "titanic/train.csv"), "Survived")
+
+
+def penguins(folder: Path) -> Iterator[Row]:
+    frame = pl.read_csv(SHARED / "penguins/penguins.csv", null_values="NA")
+    yield from _folds(folder, "penguins", frame, "species")
+
+
+def _bundled(name: str, *, regression: bool = False) -> Callable[[Path], Iterator[Row]]:
+    def rows(folder: Path) -> Iterator[Row]:
+        import sklearn.datasets
+
+        loaded = getattr(sklearn.datasets, f"load_{name}")(as_frame=True)
+        frame = pl.from_pandas(loaded.frame)
+        yield from _folds(folder, name.replace("_", "-"), frame, "target", regression=regression)
+
+    return rows
+
+
+def mnist(folder: Path) -> Iterator[Row]:
+    path = SHARED / "mnist/mnist.npz"
+    for model, goal, limit in (("lenet5", 0.99, 180), ("auto", 0.993, math.inf)):
+        run, seconds = _train(folder, path, model=model, baselines=model == "auto")
+        figure, name = run.metrics["test"]["accuracy"], run.recipe.model.model
+        within = f" in {limit} s" if limit < math.inf else ""
+        reached = figure >= goal and seconds < limit
+        yield Row(f"mnist, {name}", "accuracy", figure, None, _baselines(run, "accuracy"), f"{goal}{within}", reached, seconds)
+
+
+def cifar10(folder: Path) -> Iterator[Row]:
+    with np.load(SHARED / "cifar10/cifar10_jpg.npz") as packed:
+        arrays = {}
+        for part in ("train", "test"):
+            ends, data = packed[f"end_{part}"], packed[f"jpg_{part}"]
+            starts = np.concatenate([[0], ends[:-1]])
+            pictures = [
+                np.asarray(Image.open(io.BytesIO(data[a:b].tobytes()))) for a, b in zip(starts, ends, strict=True)
+            ]
+            arrays |= {f"x_{part}": np.stack(pictures), f"y_{part}": packed[f"y_{part}"]}
+    path = folder / "cifar10.npz"
+    np.savez(path, **arrays)
+    run, seconds = _train(folder, path)
+    figure = run.metrics["test"]["accuracy"]
+    reached = figure >= 0.84 and seconds < 600
+    yield Row("cifar10", "accuracy", figure, None, _baselines(run, "accuracy"), "0.84 in 600 s", reached, seconds)
+
+
+ALL: dict[str, tuple[str | None, Callable[[Path], Iterator[Row]]]] = {
+    "digits": (None, digits),
+    "adult": ("adult", adult),
+    "california": ("california-housing", california),
+    "titanic": ("titanic", titanic),
+    "penguins": ("penguins", penguins),
+    "iris": (None, _bundled("iris")),
+    "wine": (None, _bundled("wine")),
+    "breast-cancer": (None, _bundled("breast_cancer")),
+    "diabetes": (None, _bundled("diabetes", regression=True)),
+    "mnist": ("mnist", mnist),
+    "cifar10": ("cifar10", cifar10),
+}
+
+
+def _show(rows: list[Row]) -> Table:
+    table = Table(box=None, header_style="dim")
+    for column in ("data", "measure", "glia", "linear", "boosting", "goal", "", "seconds"):
+        table.add_column(column, justify="left" if column in ("data", "measure") else "right")
+    for row in rows:
+        spread = "" if row.spread is None else f" ±{row.spread:.2g}"
+        beside = [f"{row.beside[n]:.5g}" if n in row.beside else "" for n in ("linear model", "gradient boosting")]
+        mark = "[green]yes[/green]" if row.reached else "[red]no[/red]"
+        table.add_row(row.data, row.measure, f"{row.glia:.5g}{spread}", *beside, row.goal, mark, f"{row.seconds:.0f}")
+    return table
+
+
+def main(names: list[str]) -> int:
+    """Run what was asked for; exit code 1 when a goal was missed."""
+    rows: list[Row] = []
+    for name in names or ALL:
+        needs, measure = ALL[name]
+        if needs is not None and not (SHARED / needs).is_dir():
+            CONSOLE.print(f"{name}: skipped, the data set {needs} is not beside this checkout")
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            for row in measure(Path(folder)):
+                rows.append(row)
+                CONSOLE.print(_show([row]))
+    CONSOLE.print()
+    CONSOLE.print(_show(rows))
+    return 0 if all(row.reached for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

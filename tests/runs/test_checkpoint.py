@@ -1,0 +1,82 @@
+"""Checkpoints: exact, verified, and never fewer than one that is whole."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glia.errors import DamagedError
+from glia.runs import checkpoint
+from glia.runs.packing import pack, unpack
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+TREES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(max_size=4) | st.integers(), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(TREES)
+def test_plain_state_comes_back_as_it_was(tree: Any) -> None:
+    assert repr(unpack(*pack(tree))) == repr(tree)
+
+
+def test_tensors_of_every_kind_come_back_bit_for_bit() -> None:
+    base = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+    tree = {
+        "shared": [base, base[1], base.T, base[:, ::2]],
+        "nan": torch.tensor([float("nan"), float("inf"), -0.0]),
+        "types": [base.double(), base.bfloat16(), base > 0, torch.arange(3), torch.tensor(3.0), torch.empty(0, 2)],
+        1: base.contiguous(memory_format=torch.contiguous_format),
+    }
+    again = unpack(*pack(tree))
+
+    def same(one: Any, other: Any) -> bool:
+        if isinstance(one, torch.Tensor):
+            return one.dtype == other.dtype and one.shape == other.shape and repr(one) == repr(other)
+        pairs = zip(one.values(), other.values()) if isinstance(one, dict) else zip(one, other)
+        return all(same(a, b) for a, b in pairs)
+
+    assert same(tree, again) and list(again) == list(tree)
+
+
+def test_what_a_checkpoint_cannot_hold_is_said() -> None:
+    with pytest.raises(TypeError, match=r"set \(at state.a\)"):
+        pack({"a": {1}})
+
+
+def test_garbled_state_is_damage() -> None:
+    with pytest.raises(DamagedError):
+        unpack(b'{"tensor": "gone"}', pack({})[1])
+
+
+def test_newest_whole_one_is_found_and_old_ones_go(tmp_path: Path) -> None:
+    assert checkpoint.latest(tmp_path) is None
+    for step in range(5):
+        checkpoint.save(tmp_path, step, {"step": step, "weights": torch.full((3,), float(step))})
+    assert len(list((tmp_path / "checkpoints").iterdir())) == checkpoint.KEEP
+    warnings: list[str] = []
+    state = checkpoint.latest(tmp_path, warnings.append)
+    assert state is not None and state["step"] == 4 and not warnings
+    path = tmp_path / "checkpoints" / "step-000000004" / "state.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 4
+    path.write_bytes(content)
+    state = checkpoint.latest(tmp_path, warnings.append)
+    assert state is not None and state["step"] == 3 and len(warnings) == 1 and "damaged" in warnings[0]
+
+
+def test_a_folder_that_was_moved_aside_is_put_back(tmp_path: Path) -> None:
+    """As after a kill between the two renames that replace a checkpoint of the same step."""
+    folder = checkpoint.save(tmp_path, 7, {"step": 7})
+    folder.rename(folder.with_name(f".old-{folder.name}-123"))
+    state = checkpoint.latest(tmp_path)
+    assert state is not None and state["step"] == 7
