@@ -14,6 +14,7 @@ KINDS = ("number", "category", "yes/no", "date", "text", "identifier")
 USED = ("number", "category", "yes/no", "date")
 ALIASES = {"numeric": "number", "categorical": "category", "bool": "yes/no", "boolean": "yes/no", "yesno": "yes/no"}
 ALIASES |= {"datetime": "date", "time": "date", "date/time": "date", "id": "identifier"}
+KIND_OF_ANSWER = {"number": "regress", "category": "classify", "yes/no": "classify"}
 STRAY_WORDS = 5  # a column stays a number if at most so many different texts, in at most 5 % of its cells, stray in
 STRAY_SHARE = 0.05
 FEW_LEVELS = 20

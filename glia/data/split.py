@@ -159,9 +159,11 @@ def _part(rows: Int64s, strata: Int64s, units: Int64s, share: float, seed: int) 
     for index in ranked.tolist():
         if taken >= wanted:
             break
-        if taken + sizes[index] <= wanted or (taken == 0 and sizes[index] < len(rows)):
+        if taken + sizes[index] <= wanted:
             inside[index] = True
             taken += int(sizes[index])
+    if not taken and len(sizes) > 1:  # every unit is larger than the part
+        inside[ranked[np.argmin(sizes[ranked])]] = True
     return inside[unit]
 
 

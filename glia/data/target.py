@@ -28,13 +28,6 @@ class Answer:
     why: str
     numeric: bool = False
 
-    def present(self, piece: Piece) -> Int64s:
-        """The rows in which every target has a value."""
-        missing = np.zeros(len(piece), dtype=bool)
-        for name in self.task.targets:
-            missing |= piece.column(name).is_null().to_numpy()
-        return np.flatnonzero(~missing)
-
     def values(self, piece: Piece) -> Tensor:
         """Class indices (N,), yes or no (N, L), or numbers in the targets' own units (N, T), float64.
 
@@ -74,6 +67,14 @@ class Answer:
             strange = labels.filter(found.is_null()).unique(maintain_order=True).to_list()
             raise _unseen(piece, name, strange, int(found.is_null().arg_max() or 0), classes)
         return torch.from_numpy(found.to_numpy().astype(np.int64))
+
+
+def answered(piece: Piece, targets: tuple[str, ...]) -> Int64s:
+    """The rows in which every target has a value."""
+    missing = np.zeros(len(piece), dtype=bool)
+    for name in targets:
+        missing |= piece.column(name).is_null().to_numpy()
+    return np.flatnonzero(~missing)
 
 
 def find_targets(piece: Piece, asked: tuple[str, ...], offered: tuple[str, ...]) -> tuple[str, ...]:
