@@ -108,8 +108,9 @@ class Display:
         ]
         lines += [(what["what"], f"left out: {what['why']} ({what['count']:,})") for what in card.get("dropped", [])]
         count = sum(p.numel() for p in session.model.parameters())
-        lines.append(("model", f"{session.recipe.model.model}, {count:,} parameters"))
-        lines += [(choice.setting, f"{_short(choice.value)}: {choice.why}") for choice in choices]
+        why = {choice.setting: choice.why for choice in choices}
+        lines.append(("model", f"{session.recipe.model.model}, {count:,} parameters: {why.pop('model', 'as asked')}"))
+        lines += [(c.setting, f"{_short(c.value)}: {c.why}") for c in choices if c.setting in why]
         lines.append(("run", str(folder.path)))
         for name, text in lines:
             if text:
@@ -138,9 +139,9 @@ def results(metrics: dict[str, Any], part: str) -> Table:
     """The network's figures on one part, beside those of the baselines."""
     names = [name for name, value in metrics[part].items() if isinstance(value, float)][:6]
     table = Table(box=None, padding=(0, 2), header_style="dim")
-    table.add_column(f"on {part} rows")
+    table.add_column(f"on {part} rows", no_wrap=True)
     for name in names:
-        table.add_column(name.replace("_", " "), justify="right")
+        table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
     table.add_row("[bold]network[/bold]", *(f"[bold]{_number(metrics[part][name])}[/bold]" for name in names))
     for entry in metrics.get("baselines", []):
         if part in entry:
