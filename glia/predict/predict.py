@@ -10,32 +10,34 @@ from torch import Tensor, nn
 
 from glia.data.prepared import Raw, Reader
 from glia.data.task import Task
+from glia.errors import GliaError
 from glia.predict.outputs import evaluating, forward
 from glia.predict.rows import write_rows
 
-_BLOCK = {"image": 64}  # rows the network is given at once, by kind of input
-_OTHER_BLOCK = 1024
+_READ = {"image": 256}  # rows that are read at once, by kind of input
+_READ_OTHERS = 4096
+_BLOCKS = 4  # parts of them that the network is given
 
 
 def answers(
-    model: nn.Module, task: Task, reader: Reader, source: Any, rows: int = 4096, *, targets: bool = False
+    model: nn.Module, task: Task, reader: Reader, source: Any, *, targets: bool = False
 ) -> Iterator[tuple[Raw, Tensor]]:
     """Each piece of a source with its decoded outputs (n, C).
 
-    The network is always given the same blocks, counted from the start of the source, and `rows` is rounded up to
-    whole ones: the size of the pieces cannot change a single bit of the numbers.
+    How much is read at once is fixed, so that the network meets the same blocks of rows whoever asks: a matrix
+    product may differ in the last bit with the number of its rows.
     """
-    block = _BLOCK.get(reader.kind, _OTHER_BLOCK)
-    for raw in reader.stream(source, targets=targets, rows=-(-max(rows, 1) // block) * block):
+    rows = _READ.get(reader.kind, _READ_OTHERS)
+    for raw in reader.stream(source, targets=targets, rows=rows):
         with evaluating(model):
-            parts = [forward(model, inputs, task) for inputs in raw.inputs.split(block)]
+            parts = [forward(model, inputs, task) for inputs in raw.inputs.split(rows // _BLOCKS)]
         yield raw, torch.cat(parts)
 
 
 def predict(
     model: nn.Module, task: Task, reader: Reader, source: Any, *, batch_rows: int = 4096, keep: bool = False
 ) -> Iterator[pl.DataFrame]:
-    """Predictions as polars frames, one a piece of about `batch_rows` rows; at least one, which may be empty.
+    """Predictions as polars frames of `batch_rows` rows, the last one with what is left; at least one.
 
     Columns: "row" (its number in the source) or "file"; with `keep`, the columns of the source (with "input_" before
     names that are taken); then, for
@@ -44,12 +46,19 @@ def predict(
     regress: "prediction" in the target's own units, or "prediction_<target>" where there are several.
     A row whose outputs are not finite has no prediction (null).
     """
+    if batch_rows < 1:
+        raise GliaError("batch_rows is too small", got=batch_rows, expected="at least 1")
+    held = _frame(task, reader.kind, Raw(torch.empty(0), None, [], None), torch.empty(0, task.outputs), keep)
     some = False
-    for raw, outputs in answers(model, task, reader, source, batch_rows):
-        some = True
-        yield _frame(task, reader.kind, raw, outputs, keep)
-    if not some:
-        yield _frame(task, reader.kind, Raw(torch.empty(0), None, [], None), torch.empty(0, task.outputs), keep)
+    for raw, outputs in answers(model, task, reader, source):
+        found = _frame(task, reader.kind, raw, outputs, keep)
+        held = pl.concat([held, found], how="vertical_relaxed") if held.height else found
+        while held.height > batch_rows:
+            some = True
+            yield held[:batch_rows]
+            held = held[batch_rows:]
+    if held.height or not some:
+        yield held
 
 
 def predict_frame(
