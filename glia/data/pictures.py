@@ -124,7 +124,7 @@ def from_arrays(found: Arrays, size: int | None, target: Sequence[str], asked: s
     _within_limit(names, broken, bad_limit)
     keep = np.flatnonzero(sound & answered).tolist()
     channels = 1 if all(part.pictures.shape[1] == 1 for part in parts) else 3
-    known = [Header(p.pictures.shape[2], p.pictures.shape[3], channels == 1) for p in parts for _ in p.pictures]
+    known = [header for part in parts for header in [_header(part.pictures)] * len(part.pictures)]
     shape = chosen_size(known, size)
     digests = [sha256(np.ascontiguousarray(row).tobytes()).digest() for part in parts for row in part.pictures]
     dropped = [dropped_card("pictures", "NaN or infinite values", len(broken))] if broken else []
@@ -162,14 +162,28 @@ def array_rows(pictures: Array, low: float, high: float, channels: int, size: tu
 
 def _develop(parts: list[Part], keep: Int64s, train: Int64s, channels: int, size: tuple[int, int]) -> Pixels:
     """Arrays to uint8; the range comes from training rows alone where it has to be measured."""
-    starts = np.cumsum([0] + [len(part.pictures) for part in parts])
-    local = [keep[train] - start for start in starts[:-1]]
-    mine = [part.pictures[i[(i >= 0) & (i < len(part.pictures))]] for part, i in zip(parts, local)]
-    low, high = value_range([some for some in mine if len(some)])
+    low, high = _train_range(parts, keep[train])
     whole = np.concatenate([array_rows(part.pictures, low, high, channels, size) for part in parts])
     if len(keep) < len(whole):
         whole = whole[keep]
     return Pixels(torch.from_numpy(whole), *moments(whole), low, high)
+
+
+def _train_range(parts: list[Part], train: Int64s) -> tuple[float, float]:
+    """`value_range` of the rows `train`, counted through all parts."""
+    if all(part.pictures.dtype == np.uint8 for part in parts):
+        return 0.0, 255.0
+    seen, start = [], 0
+    for part in parts:
+        mine = train[(train >= start) & (train < start + len(part.pictures))] - start
+        if len(mine):
+            seen.append(part.pictures[mine])
+        start += len(part.pictures)
+    return value_range(seen)
+
+
+def _header(pictures: Array) -> Header:
+    return Header(pictures.shape[2], pictures.shape[3], pictures.shape[1] == 1)
 
 
 def _labels(part: Part) -> Array:

@@ -179,7 +179,10 @@ def moments(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[n
     """Sums and sums of squares of each picture's channels: (N, C, H, W) to two of (N, C); exact whole numbers."""
     flat = pictures.reshape(*pictures.shape[:2], -1)
     sums = flat.sum(2, dtype=np.uint64)
-    squares = np.stack([np.square(row, dtype=np.uint32).sum(1, dtype=np.uint64) for row in flat]) if len(flat) else sums
+    squares = np.empty(sums.shape, np.uint64)
+    step = max(1, (1 << 20) // max(flat[0].size if len(flat) else 1, 1))
+    for start in range(0, len(flat), step):
+        squares[start : start + step] = np.square(flat[start : start + step], dtype=np.uint32).sum(2, dtype=np.uint64)
     return sums.astype(np.float64), squares.astype(np.float64)
 
 
