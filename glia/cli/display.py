@@ -20,6 +20,7 @@ from glia.workbench.run import Run
 from glia.workbench.session import Session, Watcher
 from glia.workbench.train import Stopped
 
+SHORT = {"balanced_accuracy": "balanced", "roc_auc": "ROC", "pr_auc": "PR", "f1": "F1", "r2": "R2", "ece": "ECE"}
 EPOCH_LINES = 20  # lines of epochs, about, however many there are
 
 
@@ -138,10 +139,10 @@ class Display:
 def results(metrics: dict[str, Any], part: str) -> Table:
     """The network's figures on one part, beside those of the baselines."""
     names = [name for name, value in metrics[part].items() if isinstance(value, float)][:6]
-    table = Table(box=None, padding=(0, 2), header_style="dim")
+    table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column(f"on {part} rows", no_wrap=True)
     for name in names:
-        table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
+        table.add_column(SHORT.get(name, name.replace("_", " ")), justify="right", no_wrap=True)
     table.add_row("[bold]network[/bold]", *(f"[bold]{_number(metrics[part][name])}[/bold]" for name in names))
     for entry in metrics.get("baselines", []):
         if part in entry:

@@ -37,7 +37,7 @@ def save_model(folder: RunFolder, session: Session) -> None:
         "network": network,
         "facts": facts_to_dict(data.facts),
         "task": data.task.to_dict(),
-        "reader": data.reader.to_dict(),
+        "reader": {"kind": data.reader.kind, "fitted": data.reader.to_dict()},
     }
     folder.save_model(parts, {"best": dict(model.state_dict()), "last": state["model"]})
 

@@ -21,7 +21,8 @@ def prepare(source: Any = None, recipe: Recipe | None = None, **settings: Any) -
     """
     recipe = (recipe or Recipe()).updated(**settings)
     if source is not None:
-        recipe = recipe.updated(source=str(source) if isinstance(source, Path) else source)
+        recipe = recipe.updated(source=source)
+    recipe = with_full_paths(recipe)
     if recipe.data.source is None:
         raise GliaError("nothing to train on", expected="a file, a folder or the name of a bundled set")
     if is_image_source(recipe.data.source):
@@ -29,6 +30,16 @@ def prepare(source: Any = None, recipe: Recipe | None = None, **settings: Any) -
     return prepare_table(recipe.data, recipe.train.seed)
 
 
-def open_reader(saved: dict[str, Any]) -> Reader:
-    """The Reader whose `to_dict` was saved."""
-    return READERS[saved["kind"]].from_dict(saved)
+def with_full_paths(recipe: Recipe) -> Recipe:
+    """The recipe with files and folders named from the root, so that it can be repeated from anywhere."""
+    full = {}
+    for name in ("source", "valid", "test"):
+        value = getattr(recipe.data, name)
+        if isinstance(value, str | Path) and Path(value).exists():
+            full[name] = str(Path(value).resolve())
+    return recipe.updated(**full)
+
+
+def open_reader(kind: str, fitted: dict[str, Any]) -> Reader:
+    """The Reader of that kind whose `to_dict` was saved."""
+    return READERS[kind].from_dict(fitted)

@@ -76,7 +76,7 @@ class Run:
 
     @cached_property
     def reader(self) -> Reader:
-        return open_reader(self._parts["reader"])
+        return open_reader(**self._parts["reader"])
 
     @cached_property
     def model(self) -> nn.Module:

@@ -18,7 +18,7 @@ from glia.runs.folder import RunFolder, plain_name
 from glia.train.nonfinite import NonFinite
 from glia.workbench.finish import finish, save_model, status, write_report
 from glia.workbench.plan import Choice, plan, weighted
-from glia.workbench.prepare import prepare
+from glia.workbench.prepare import prepare, with_full_paths
 from glia.workbench.run import Run
 from glia.workbench.session import Session, Watcher, run_training, stop_on_signal
 
@@ -61,7 +61,8 @@ def train(
     began = time.monotonic()
     recipe = (recipe or Recipe()).updated(**settings, **({"model": model} if isinstance(model, str) else {}))
     if source is not None:
-        recipe = recipe.updated(source=str(source) if isinstance(source, Path) else source)
+        recipe = recipe.updated(source=source)
+    recipe = with_full_paths(recipe)
     own = model if isinstance(model, nn.Module) else None
     _use_threads(recipe)
     given = data is not None
