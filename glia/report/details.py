@@ -45,7 +45,7 @@ def _answer(value: Any) -> str:
 
 
 def _picture(folder: Path, name: Any) -> dict[str, Any] | None:
-    """A picture of the run as a data: address, drawn anew as PNG, at most 256 pixels a side; None when there is none."""
+    """A picture of the run as a data: address, drawn anew as PNG of at most 256 pixels a side; None without one."""
     if not isinstance(name, str) or not name:
         return None
     home = (folder / "predictions").resolve()
@@ -86,11 +86,13 @@ def data_card(run: RunFiles) -> dict[str, Any] | None:
 
 
 def _card_facts(card: Json, duplicates: float | None) -> list[tuple[str, str]]:
-    parts = {key: value for key in ("train", "valid", "test") if (value := number(mapping_of(card.get("parts")).get(key)))}
+    parts = {
+        key: value for key in ("train", "valid", "test") if (value := number(mapping_of(card.get("parts")).get(key)))
+    }
     ratio = number(card.get("imbalance"))
     lines = [
         ("Source", str(card.get("source") or "")),
-        ("Format", plain(card["format"]) if card.get("format") else ""),
+        ("Format", _format(card.get("format"))),
         ("Rows", f"{number(card.get('rows')) or 0:,.0f}"),
         ("Parts", ", ".join(f"{value:,.0f} {key}" for key, value in parts.items())),
         ("Split", str(card.get("split") or "")),
@@ -99,6 +101,19 @@ def _card_facts(card: Json, duplicates: float | None) -> list[tuple[str, str]]:
         ("Fingerprint", str(card.get("fingerprint") or "")),
     ]
     return [(name, text) for name, text in lines if text]
+
+
+def _format(value: Any) -> str:
+    """How the file is written; signs such as a separator in quotes, so that they are seen."""
+    if not isinstance(value, dict):
+        return plain(value) if value else ""
+    return plain({name: _sign(item) for name, item in value.items()}) if value else ""
+
+
+def _sign(value: Any) -> Any:
+    if value == "\t":
+        return "tab"
+    return f"“{value}”" if isinstance(value, str) and len(value) == 1 else value
 
 
 def _column(item: Json, rows: float | None) -> dict[str, Any]:
@@ -141,26 +156,26 @@ def _class_rows(classes: Json) -> list[dict[str, Any]]:
 
 
 def settings(run: RunFiles) -> list[dict[str, Any]]:
-    """recipe.toml by its groups, and why a value that was not given was chosen."""
-    reasons = {str(item.get("setting", "")).rpartition(".")[2]: str(item.get("why") or "") for item in run.choices}
+    """recipe.toml by its groups."""
     groups = {name: value for name, value in run.recipe.items() if isinstance(value, dict)}
     loose = {name: value for name, value in run.recipe.items() if not isinstance(value, dict)}
     if loose:
         groups = {"run": loose, **groups}
-    return [
-        {
-            "name": group,
-            "rows": [{"name": name, "value": clip(plain(value), 300), "why": reasons.get(name, "")} for name, value in values.items()],
-        }
-        for group, values in groups.items()
-        if values
-    ]
+    return [{"name": group, "rows": _lines(values)} for group, values in groups.items() if values]
+
+
+def _lines(values: Json) -> list[tuple[str, str]]:
+    return [(str(name), clip(plain(value), 300)) for name, value in values.items()]
 
 
 def choices(run: RunFiles) -> list[dict[str, str]]:
     """What was decided for the user, with the reason."""
     return [
-        {"name": str(item.get("setting", "")), "value": clip(plain(item.get("value")), 200), "why": str(item.get("why") or "")}
+        {
+            "name": str(item.get("setting", "")),
+            "value": clip(plain(item.get("value")), 200),
+            "why": str(item.get("why") or ""),
+        }
         for item in run.choices
     ]
 
@@ -170,9 +185,9 @@ def model(run: RunFiles) -> list[tuple[str, str]]:
     if not run.network:
         return []
     weights = parameters(run.network)
-    lines = [("Network", str(run.network.get("name", ""))), ("Weights", f"{weights:,.0f}" if weights is not None else "")]
-    options = mapping_of(run.network.get("options"))
-    lines += [(str(name).replace("_", " "), clip(plain(value), 200)) for name, value in options.items()]
+    lines = [("Network", str(run.network.get("name", "")))]
+    lines += [("Weights", f"{weights:,.0f}")] if weights is not None else []
+    lines += _lines(mapping_of(run.network.get("options")))
     return [(name, text) for name, text in lines if text and text != "–"]
 
 
@@ -181,11 +196,10 @@ def machine(run: RunFiles) -> list[tuple[str, str]]:
     facts = dict(run.machine)
     took, memory = number(facts.pop("seconds", None)), number(facts.pop("peak_memory_bytes", None))
     versions = mapping_of(facts.pop("versions", None))
-    lines = [(str(name).replace("_", " "), clip(plain(value), 300)) for name, value in facts.items() if value not in (None, "")]
+    lines = _lines({name.replace("_", " "): value for name, value in facts.items() if value not in (None, "")})
     lines += [("took", seconds(took))] if took is not None else []
     lines += [("peak memory", size(memory))] if memory is not None else []
-    lines += [(str(name), str(version)) for name, version in versions.items() if version]
-    return lines
+    return lines + _lines({name: version for name, version in versions.items() if version})
 
 
 def commands(run: RunFiles) -> list[tuple[str, str]]:

@@ -7,11 +7,14 @@ import numpy as np
 from glia.report.plot import Frame, Mark, Plot, Series, draw
 from glia.report.read import Floats, Json, mapping_of, number, rows_of
 from glia.report.svg import Axis, fitted
-from glia.report.words import clip, count, digits, percent
+from glia.report.words import clip, count, percent
 
 MOST_CLASSES = 24  # a larger confusion matrix is told by its largest errors alone
+MOST_MISTAKES = 8
+MOST_ROWS = 8  # of the class table; the rest is folded away
 MOST_LINES = 8  # colours that can be told apart
-SQUARE = {"width": 520.0, "height": 400.0}
+SQUARE = {"width": 380.0, "height": 352.0}
+WIDE = {"width": 520.0, "height": 380.0}
 
 
 def evaluation_plots(curves: Json, part: str) -> list[Plot]:
@@ -37,13 +40,15 @@ def _areas(curves: Json, kind: str, part: str) -> Plot | None:
     series = []
     for i, line in enumerate(lines[:MOST_LINES]):
         x, y = _floats(line.get("x")), _floats(line.get("y"))
-        name = f"{clip(line.get('name', ''), 24)}: area {digits(number(line.get('area')) or 0.0, 3)}"
+        name = f"{clip(line.get('name', ''), 24)}: {number(line.get('area')) or 0.0:.3f}"
         look = "line" if len(lines) <= 3 else "thin"
         series.append(Series(name, x, y, f"s{i + 1}", look))
     across, up = ("false positive share", "true positive share") if kind == "roc" else ("recall", "precision")
     frame = Frame(Axis(across, 0.0, 1.0, written="share"), Axis(up, 0.0, 1.02, written="share"), **SQUARE)
     title = "ROC curve" if kind == "roc" else "Precision and recall"
-    return draw(f"{kind}-{part}", title, series, frame, marks=_chance(kind, lines), note=_area_note(kind, lines), legend_from=1)
+    return draw(
+        f"{kind}-{part}", title, series, frame, marks=_chance(kind, lines), note=_area_note(kind, lines), legend_from=1
+    )
 
 
 def _chance(kind: str, lines: list[Json]) -> list[Mark]:
@@ -56,7 +61,7 @@ def _chance(kind: str, lines: list[Json]) -> list[Mark]:
 
 def _area_note(kind: str, lines: list[Json]) -> str:
     what = "Dashed: guessing." if kind == "roc" else ""
-    each = "Each class against the rest." if len(lines) > 1 else ""
+    each = "Area of each class against the rest." if len(lines) > 1 else ""
     more = f"The {MOST_LINES} with most rows." if len(lines) > MOST_LINES else ""
     return " ".join(word for word in (what, each, more) if word)
 
@@ -68,21 +73,25 @@ def _calibration(curves: Json, part: str) -> Plot | None:
     if not bins:
         return None
     every = rows_of(found.get("bins"))
-    rows = sum(number(item.get("count")) or 0 for item in every)
     edges = _floats([item.get("low") for item in every])
-    shares = _floats([item.get("count") for item in every]) / rows
+    shares = _floats([item.get("count") for item in every])
+    shares = shares / shares.sum()
     sure, right = (_floats([item.get(key) for item in bins]) for key in ("confidence", "accuracy"))
+    counts = [number(item.get("count")) or 0 for item in bins]
+    texts = [f"{percent(share)} of {count(rows, 'row')}" for share, rows in zip(right.tolist(), counts, strict=True)]
     low = 0.0 if float(sure.min()) < 0.45 or float(right.min()) < 0.45 else 0.4
     keep = edges >= low - 1e-9
-    frame = Frame(Axis("stated confidence", low, 1.0, written="share"), Axis("right", low, 1.02, written="share"), **SQUARE)
+    frame = Frame(
+        Axis("stated confidence", low, 1.0, written="share"), Axis("right", low, 1.02, written="share"), **SQUARE
+    )
     lift = low + shares * (1.02 - low) * 0.9  # bars stand on the axis and are read under the pointer, not on a scale
     series = [
         Series("share of rows", edges[keep], lift[keep], "muted", "bars", hover=False),
-        Series("right", sure, right, "s1", "line marked"),
+        Series("right answers", sure, right, "s1", "line marked", texts=texts),
     ]
     off = number(found.get("ece"))
-    error = f"Expected calibration error {digits(off, 3)}. " if off is not None else ""
-    note = f"{error}On the dashed line, 80 % sure means right 80 % of the time. Bars: share of rows."
+    error = f"Expected calibration error {off:.3f}. " if off is not None else ""
+    note = f"{error}On the dashed line, 80 % sure means right 80 % of the time. Bars: share of rows."
     return draw(f"calibration-{part}", "Calibration", series, frame, marks=[Mark("diagonal")], note=note)
 
 
@@ -93,7 +102,7 @@ def _against_truth(target: Json, key: str) -> Plot | None:
         return None
     both = np.concatenate([true, said])
     name = clip(target.get("name", "target"), 30)
-    frame = Frame(fitted(f"true {name}", both), fitted("predicted", both), **SQUARE)
+    frame = Frame(fitted(f"true {name}", both), fitted("predicted", both), **WIDE)
     dots = Series(name, true, said, "s1", "dots" if len(true) <= 600 else "dots faint")
     note = f"{count(len(true), 'row')}; on the dashed line the answer is exact."
     return draw(f"truth-{key}", f"Predicted and true {name}", [dots], frame, marks=[Mark("diagonal")], note=note)
@@ -108,12 +117,14 @@ def _residuals(target: Json, key: str) -> Plot | None:
     frame = Frame(
         Axis("predicted − true", float(edges[0]), float(edges[-1])),
         Axis("rows", 0.0, float(counts.max()) * 1.06 or 1.0, written="whole"),
-        **SQUARE,
+        **WIDE,
     )
     marks = [Mark("x", 0.0)] if edges[0] < 0 < edges[-1] else []
     bars = Series("rows", edges[:-1], counts, "s1", "bars")
     name = clip(target.get("name", "target"), 30)
-    return draw(f"residuals-{key}", f"Errors of {name}", [bars], frame, marks=marks, note="Left of zero: predicted too low.")
+    return draw(
+        f"residuals-{key}", f"Errors of {name}", [bars], frame, marks=marks, note="Left of zero: predicted too low."
+    )
 
 
 def confusion(curves: Json) -> dict[str, Any] | None:
@@ -131,10 +142,11 @@ def confusion(curves: Json) -> dict[str, Any] | None:
     return {
         "names": [str(name) for name in names],
         "small": len(names) > 8,
+        "wide": len(names) > 8,
         "rows": _heat_rows([str(name) for name in names], counts, shares) if len(names) <= MOST_CLASSES else [],
         "mistakes": [
             {"true": str(names[i]), "said": str(names[j]), "count": int(n), "share": percent(shares[i, j])}
-            for n, i, j in mistakes[:8]
+            for n, i, j in mistakes[:MOST_MISTAKES]
         ],
     }
 
@@ -160,11 +172,21 @@ def heat(share: float) -> int:
     return 0 if share <= 0 else max(1, round(10 * share**0.5))
 
 
-def class_table(curves: Json) -> list[dict[str, Any]]:
-    """Precision, recall and F1 of each class or label, with the length of a bar (0 to 100) for each."""
-    table = []
-    for item in rows_of(curves.get("per_class")):
-        shares = {key: number(item.get(key)) for key in ("precision", "recall", "f1")}
-        cells = [{"text": "–" if v is None else percent(v), "length": 0 if v is None else round(100 * v)} for v in shares.values()]
-        table.append({"name": str(item.get("name", "")), "cells": cells, "rows": f"{number(item.get('support')) or 0:,.0f}"})
-    return table
+def class_table(curves: Json) -> dict[str, Any] | None:
+    """Precision, recall and F1 of each class or label; of many, the worst by F1 come first and the rest is folded."""
+    items = rows_of(curves.get("per_class"))
+    if not items:
+        return None
+    if len(items) <= MOST_ROWS:
+        return {"title": "By class", "rows": [_class_row(item) for item in items], "folded": []}
+    rows = [_class_row(item) for item in sorted(items, key=lambda item: number(item.get("f1")) or 0.0)]
+    return {"title": "By class, the worst first", "rows": rows[:MOST_ROWS], "folded": rows[MOST_ROWS:]}
+
+
+def _class_row(item: Json) -> dict[str, Any]:
+    """Each share as text, with the length of its bar (0 to 100)."""
+    shares = [number(item.get(key)) for key in ("precision", "recall", "f1")]
+    cells = [
+        {"text": "–" if value is None else percent(value), "length": round(100 * (value or 0))} for value in shares
+    ]
+    return {"name": str(item.get("name", "")), "cells": cells, "rows": f"{number(item.get('support')) or 0:,.0f}"}

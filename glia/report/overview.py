@@ -18,7 +18,15 @@ STATES = {
     "running": ("Not finished", "warn"),
 }
 ANSWERS = {"yes": "Yes, it pays here.", "no": "No, not this one.", "unclear": "Not clearly.", "alone": "Unknown."}
-SEVERITIES = {"error": "bad", "fatal": "bad", "critical": "bad", "high": "bad", "info": "calm", "low": "calm", "note": "calm"}
+SEVERITIES = {
+    "error": "bad",
+    "fatal": "bad",
+    "critical": "bad",
+    "high": "bad",
+    "info": "calm",
+    "low": "calm",
+    "note": "calm",
+}
 
 FINDING_LINES = [
     ("Where", "where"),
@@ -94,8 +102,7 @@ def facts(run: RunFiles) -> list[str]:
 
 def parameters(network: Json) -> float | None:
     """How many weights the network has, where that was written down."""
-    options = mapping_of(network.get("options"))
-    values = [number(place.get(key)) for place in (network, options) for key in ("parameters", "parameter_count", "weights")]
+    values = [number(network.get(key)) for key in ("parameters", "parameter_count", "weights")]
     return next((value for value in values if value is not None), None)
 
 
@@ -173,11 +180,13 @@ def _dot(verdict: Verdict, one: Contender, axis: Axis) -> dict[str, Any]:
 def measures(run: RunFiles) -> dict[str, Any] | None:
     """Every measure of the network on every part, and of the baselines on test."""
     shown = "test" if mapping_of(run.metrics.get("test")) else "valid"
-    table = [(f"network, {part}", mapping_of(run.metrics.get(part)), part == shown) for part in ("train", "valid", "test")]
+    table = [
+        (f"network, {part}", mapping_of(run.metrics.get(part)), part == shown) for part in ("train", "valid", "test")
+    ]
     for item in rows_of(run.metrics.get("baselines")):
         table.append((f"{item.get('name', 'baseline')}, {shown}", mapping_of(item.get(shown)), True))
     table = [row for row in table if row[1]]
-    keys = list(dict.fromkeys(key for _, values, _ in table for key, value in values.items() if key in EXPLAINED))
+    keys = [key for key in EXPLAINED if any(key in values for _, values, _ in table)]
     if not keys:
         return None
     best = {key: _best(key, [values for _, values, compared in table if compared]) for key in keys}
@@ -219,7 +228,11 @@ def findings(run: RunFiles) -> list[dict[str, Any]]:
                 "name": str(item.get("name") or item.get("title") or item.get("code", "")),
                 "severity": severity,
                 "tone": SEVERITIES.get(severity.lower(), "warn"),
-                "lines": [(label, plain(item.get(key))) for label, key in FINDING_LINES if item.get(key) not in (None, "", [], {})],
+                "lines": [
+                    (label, plain(item.get(key)))
+                    for label, key in FINDING_LINES
+                    if item.get(key) not in (None, "", [], {})
+                ],
             }
         )
     return found

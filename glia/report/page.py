@@ -11,8 +11,9 @@ from markupsafe import Markup
 
 from glia.report import details, evaluation, overview
 from glia.report.plot import Plot
-from glia.report.read import RunFiles, mapping_of, read_run
+from glia.report.read import RunFiles, mapping_of, number, read_run
 from glia.report.training import training_plots
+from glia.report.words import count
 
 
 def render(folder: Path) -> str:
@@ -69,8 +70,8 @@ def _parts(run: RunFiles) -> list[dict[str, Any]]:
         shown = {
             "key": part,
             "title": title,
-            "rows": curves.get("rows"),
-            "left_out": curves.get("left_out"),
+            "rows": _rows(curves),
+            "wide": bool(curves.get("targets")),
             "confusion": evaluation.confusion(curves),
             "classes": evaluation.class_table(curves),
             "plots": evaluation.evaluation_plots(curves, part),
@@ -78,6 +79,13 @@ def _parts(run: RunFiles) -> list[dict[str, Any]]:
         if shown["confusion"] or shown["classes"] or shown["plots"]:
             found.append(shown)
     return found
+
+
+def _rows(curves: dict[str, Any]) -> str:
+    """How many rows the figures show."""
+    rows, lost = number(curves.get("rows")), number(curves.get("left_out"))
+    more = f"; {count(lost, 'more row')} had answers that are not finite and are left out" if lost else ""
+    return f"{count(rows, 'row')}{more}." if rows is not None else ""
 
 
 def _plots(view: dict[str, Any]) -> list[Plot]:
@@ -92,7 +100,9 @@ def _epoch_table(run: RunFiles) -> dict[str, Any] | None:
     lines = run.epochs if len(run.epochs) <= 200 else run.epochs[:100] + run.epochs[-100:]
     return {
         "heads": [key.replace("_", " ") for key in keys],
-        "rows": [{"cells": [details.cell(line.get(key)) for key in keys], "best": line.get("best") is True} for line in lines],
+        "rows": [
+            {"cells": [details.cell(line.get(key)) for key in keys], "best": line.get("best") is True} for line in lines
+        ],
         "left": len(run.epochs) - len(lines),
     }
 
@@ -101,7 +111,7 @@ def _source(pages: Environment, name: str) -> Markup:
     """A file of our own that goes into the page as it is."""
     loader = pages.loader
     text = loader.get_source(pages, name)[0] if loader else ""
-    return Markup(text)  # noqa: S704
+    return Markup(text)
 
 
 def _policy(style: str, script: str) -> str:
@@ -121,4 +131,4 @@ def script_json(value: Any) -> Markup:
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)  # noqa: S704
+    return Markup(text)

@@ -1,6 +1,6 @@
 """One plot: axes, lines or dots, marks; and the numbers that the page's script shows under the pointer."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,13 +9,18 @@ from markupsafe import Markup
 from glia.report.read import Floats
 from glia.report.svg import Axis, Points, element, join, path_of
 
+DOT_LAYERS = 40
 MOST_POINTS = 400  # a line is no clearer with more points than pixels
-LEFT, RIGHT, TOP, BOTTOM = 56.0, 14.0, 14.0, 40.0
+LEFT, RIGHT, TOP, BOTTOM = 64.0, 20.0, 14.0, 42.0
 
 
 @dataclass(frozen=True)
 class Series:
-    """Points of one colour. look: "line", "line marked" (a dot at each point), "thin", "dots", "dots faint" or "bars". low, high: a band around the line."""
+    """Points of one colour.
+
+    look: "line", "line marked" (a dot at each point), "thin", "dots", "dots faint" or "bars".
+    low, high: a band around the line.
+    """
 
     name: str
     x: Floats
@@ -26,6 +31,7 @@ class Series:
     high: Floats | None = None
     legend: bool = True
     hover: bool = True
+    texts: list[str] | None = None  # what the pointer shows of each point, where y alone does not say it
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class Mark:
     kind: str
     at: float = 0.0
     text: str = ""
+    low: bool = False  # write the text at the bottom, where the top is taken
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,6 @@ class Plot:
     hover: dict[str, Any]
     legend: list[tuple[str, str, str]]
     note: str = ""
-    table: list[list[str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -124,8 +130,10 @@ def _grid(frame: Frame) -> Markup:
     parts = []
     for tick in frame.y.ticks(5):
         y = frame.up(tick)
-        parts.append(element("line", class_="grid", x1=LEFT, x2=frame.right, y1=y, y2=y))
-        parts.append(element("text", frame.y.text(tick), class_="tick", x=LEFT - 8, y=y, dy="0.35em", text_anchor="end"))
+        parts.append(element("line", class_="rule", x1=LEFT, x2=frame.right, y1=y, y2=y))
+        parts.append(
+            element("text", frame.y.text(tick), class_="tick", x=LEFT - 8, y=y, dy="0.35em", text_anchor="end")
+        )
     for tick in frame.x.ticks(6):
         x = frame.across(tick)
         parts.append(element("line", class_="axis", x1=x, x2=x, y1=frame.bottom, y2=frame.bottom + 4))
@@ -149,8 +157,9 @@ def _mark(frame: Frame, mark: Mark) -> Markup:
 def _mark_text(frame: Frame, mark: Mark) -> Markup:
     x = frame.across(mark.at) if mark.kind == "x" else frame.right
     left = x > (LEFT + frame.right) / 2
+    y = (frame.bottom - 8 if mark.low else TOP + 10) if mark.kind == "x" else frame.up(mark.at) - 6
     anchor = {"text_anchor": "end", "x": x - 6} if left else {"text_anchor": "start", "x": x + 6}
-    return element("text", mark.text, class_="marked", y=TOP + 10 if mark.kind == "x" else frame.up(mark.at) - 6, **anchor)
+    return element("text", mark.text, class_="said", y=y, **anchor)
 
 
 def _band(frame: Frame, one: Series) -> Markup:
@@ -165,11 +174,18 @@ def _shape(frame: Frame, one: Series) -> Markup:
     runs = frame.runs(one.x, one.y)
     look, colour = f"{one.look} {one.colour}", one.colour
     if one.look.startswith("dots"):
-        dots = "".join(f"M{x:.1f} {y:.1f}h0" for run in runs for x, y in run)  # round ends of no length are dots
-        return element("path", class_=look, d=dots)
+        return _dots(look, [pixel for run in runs for pixel in run])
     marked = [p for run in runs for p in run if len(run) == 1 or one.look.endswith("marked")]
     points = [element("circle", class_=f"point {colour}", cx=x, cy=y, r=3.2) for x, y in marked]
     return element("path", class_=look, d="".join(map(path_of, runs)), fill="none") + join(points)
+
+
+def _dots(look: str, pixels: Points) -> Markup:
+    """Dots as lines of no length with round ends, in layers, so that many in one place look darker."""
+    layers = [pixels[i::DOT_LAYERS] for i in range(DOT_LAYERS)]
+    return join(
+        [element("path", class_=look, d="".join(f"M{x:.1f} {y:.1f}h0" for x, y in layer)) for layer in layers if layer]
+    )
 
 
 def _bars(frame: Frame, one: Series) -> Markup:
@@ -180,7 +196,14 @@ def _bars(frame: Frame, one: Series) -> Markup:
         x, width, top = frame.across(left), frame.across(right) - frame.across(left), frame.up(y)
         if y > frame.y.low:
             parts.append(
-                element("rect", class_=f"bar {one.colour}", x=x + 0.5, y=top, width=max(width - 1, 0.8), height=frame.bottom - top)
+                element(
+                    "rect",
+                    class_=f"bar {one.colour}",
+                    x=x + 0.5,
+                    y=top,
+                    width=max(width - 1, 0.8),
+                    height=frame.bottom - top,
+                )
             )
     return join(parts)
 
@@ -188,7 +211,9 @@ def _bars(frame: Frame, one: Series) -> Markup:
 def _hover(frame: Frame, series: list[Series]) -> dict[str, Any]:
     """What the script needs to find the point under the pointer: the frame, and the points in data units."""
     lines = [
-        {"name": one.name, "colour": one.colour, "points": _points(frame, one)} for one in series if one.hover and len(one.x)
+        {"name": one.name, "colour": one.colour, "points": _points(frame, one)}
+        for one in series
+        if one.hover and len(one.x)
     ]
     near = any(one.look.startswith("dots") for one in series)
     return {
@@ -204,16 +229,16 @@ def _points(frame: Frame, one: Series) -> list[list[float | str]]:
     """[pixel x, pixel y, text of x, text of y] for every point that is drawn."""
     middle = (one.x[1] - one.x[0]) / 2 if one.look == "bars" and len(one.x) > 1 else 0.0
     found: list[list[float | str]] = []
-    for a, b in zip(one.x.tolist(), one.y.tolist(), strict=True):
+    for i, (a, b) in enumerate(zip(one.x.tolist(), one.y.tolist(), strict=True)):
         if frame.x.holds(a) and frame.y.holds(b):
-            x, y = frame.across(a + middle), frame.up(b)
-            found.append([round(x, 1), round(y, 1), _precise(frame.x, a), _precise(frame.y, b)])
+            text = one.texts[i] if one.texts else _precise(frame.y, b)
+            found.append([round(frame.across(a + middle), 1), round(frame.up(b), 1), _precise(frame.x, a), text])
     return found
 
 
 def _precise(axis: Axis, value: float) -> str:
     """A number under the pointer: with more digits than at a tick."""
-    return f"{100 * value:.4g} %" if axis.written == "share" else axis.text(value)
+    return f"{100 * value:.4g}\u00a0%" if axis.written == "share" else axis.text(value)
 
 
 def thinned(x: Floats, y: Floats, most: int = MOST_POINTS) -> tuple[Floats, Floats, Floats, Floats]:

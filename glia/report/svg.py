@@ -19,7 +19,7 @@ def element(tag: str, content: str | Markup = "", /, **attributes: object) -> Ma
         if value is not None
     )
     inner = escape(content)
-    return Markup(f"<{tag}{spelled}>{inner}</{tag}>" if inner else f"<{tag}{spelled}/>")  # noqa: S704
+    return Markup(f"<{tag}{spelled}>{inner}</{tag}>" if inner else f"<{tag}{spelled}/>")
 
 
 def _value(value: object) -> object:
@@ -51,7 +51,7 @@ class Axis:
 
     def text(self, value: float) -> str:
         if self.written == "share":
-            return percent(value, 0 if self.high - self.low > 0.08 else 1).replace(" ", "\u2009")
+            return percent(value, 0 if self.high - self.low > 0.08 else 1).replace("\u00a0", "\u2009")
         return short(value)
 
     def ticks(self, about: int = 5) -> list[float]:

@@ -6,19 +6,22 @@ from glia.report.plot import Frame, Mark, Plot, Series, draw, thinned
 from glia.report.read import Floats, RunFiles, number
 from glia.report.svg import Axis, fitted
 from glia.report.verdict import headline
-from glia.report.words import SHARES, measure_name
+from glia.report.words import SHARES, measure_name, sentence
 
 TRAIN, VALID, STEP = "s2", "s1", "s5"
+BAND = "The light band holds what lies between the drawn points."
 LOG_FROM = 30.0  # a positive quantity whose largest value is this many times its median is drawn on a log axis
 
 
 def training_plots(run: RunFiles) -> list[Plot]:
     """The figures that this run has numbers for."""
     key = headline(run)
-    plots = [_by_epoch(run, "loss", "Loss"), _by_epoch(run, key, measure_name(key).capitalize())]
+    plots = [_by_epoch(run, "loss", "Loss"), _by_epoch(run, key, sentence(measure_name(key)))]
+    if not np.isfinite(run.steps.get("loss", np.zeros(1))).all() and run.epochs:
+        plots.insert(1, _by_step(run, "loss", "Training loss by step", "Of one batch each."))
     plots += [
         _by_step(run, "lr", "Learning rate", "How far each step may go."),
-        _by_step(run, "grad_norm", "Gradient norm", "Before clipping. A light band holds what lies between the drawn points."),
+        _by_step(run, "grad_norm", "Gradient norm", "Before clipping."),
     ]
     return [plot for plot in plots if plot is not None]
 
@@ -49,21 +52,46 @@ def _by_epoch(run: RunFiles, key: str, title: str) -> Plot | None:
     y = fitted(measure_name(key), both, written, log=key == "loss" and spans_far(both))
     series = [Series("train", epochs, train, TRAIN), Series("valid", epochs, valid, VALID)]
     series = [one for one in series if np.isfinite(one.y).any()]
-    series = [_short_line(one) for one in series]
-    best = best_epoch(run)
-    marks = [Mark("x", float(best), f"best: epoch {best}")] if best is not None and len(epochs) > 1 else []
+    series = [_short_line(one) for one in series] + _best_point(epochs, valid, best_epoch(run))
+    marks = _best_mark(epochs, valid, best_epoch(run), y)
     note = "Log scale." if y.log else ""
     return draw(f"epoch-{key}", title, series, Frame(_epoch_axis(epochs), y), marks=marks, note=note)
 
 
+def _best_point(epochs: Floats, values: Floats, best: int | None) -> list[Series]:
+    """A ring on the validation curve where the kept weights come from."""
+    there = epochs == best
+    if best is None or not np.isfinite(values[there]).any():
+        return []
+    return [Series("best", epochs[there], values[there], VALID, legend=False, hover=False)]
+
+
+def _best_mark(epochs: Floats, values: Floats, best: int | None, axis: Axis) -> list[Mark]:
+    if best is None or len(epochs) < 2 or not epochs[0] <= best <= epochs[-1]:
+        return []
+    return [Mark("x", float(best), f"best: epoch {best}", low=_high(values, epochs, best, axis))]
+
+
+def _high(values: Floats, epochs: Floats, best: int, axis: Axis) -> bool:
+    """Whether the curve passes through the upper half at the best epoch, where a text would cover it."""
+    there = values[epochs == best]
+    return len(there) > 0 and axis.holds(float(there[0])) and axis.at(float(there[0])) > 0.5
+
+
 def _short_line(one: Series) -> Series:
     x, y, low, high = thinned(one.x, one.y)
-    return Series(one.name, x, y, one.colour) if len(x) == len(one.x) else Series(one.name, x, y, one.colour, low=low, high=high)
+    return (
+        Series(one.name, x, y, one.colour)
+        if len(x) == len(one.x)
+        else Series(one.name, x, y, one.colour, low=low, high=high)
+    )
 
 
 def _epoch_axis(epochs: Floats) -> Axis:
     low, high = float(epochs.min()), float(epochs.max())
-    return Axis("epoch", low, high, written="whole") if high > low else Axis("epoch", low - 1, high + 1, written="whole")
+    return (
+        Axis("epoch", low, high, written="whole") if high > low else Axis("epoch", low - 1, high + 1, written="whole")
+    )
 
 
 def _loss_by_step(run: RunFiles) -> Plot | None:
@@ -81,18 +109,17 @@ def _by_step(run: RunFiles, key: str, title: str, note: str) -> Plot | None:
     name = {"lr": "learning rate", "grad_norm": "gradient norm"}.get(key, key)
     across = Axis("step", float(steps[0]), float(max(steps[-1], steps[0] + 1)), written="whole")
     band = (low, high) if len(x) < len(steps) and key != "lr" else (None, None)
-    one = Series(name, x, middle, STEP, low=band[0], high=band[1])
-    return draw(f"step-{key}", title, [one], Frame(across, fitted(name, values, log=log)), marks=_broken(steps, values), note=_notes(note, log))
+    one = Series(name, x, middle, STEP, "line" if key == "lr" else "thin", *band)
+    frame = Frame(across, fitted(name, values, log=log))
+    notes = [note, BAND if band[0] is not None else "", "Log scale." if log else ""]
+    marks = _broken(steps, values)
+    return draw(f"step-{key}", title, [one], frame, marks=marks, note=" ".join(part for part in notes if part))
 
 
 def _broken(steps: Floats, values: Floats) -> list[Mark]:
     """Where a quantity first stopped being a finite number."""
-    bad = np.flatnonzero(np.isinf(values) | (np.isnan(values) & np.isfinite(np.roll(values, 1)) & (np.arange(len(values)) > 0)))
+    bad = np.flatnonzero(~np.isfinite(values))
     return [Mark("x", float(steps[bad[0]]), f"not finite from step {steps[bad[0]]:,.0f}")] if len(bad) else []
-
-
-def _notes(note: str, log: bool) -> str:
-    return f"{note} Log scale." if log else note
 
 
 def spans_far(values: Floats) -> bool:

@@ -46,21 +46,31 @@ def measure_name(key: str) -> str:
     return MEASURES.get(key, key.replace("_", " "))
 
 
+def sentence(text: str) -> str:
+    """With a capital at the start, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def measured(key: str, value: float | None) -> str:
     """A value of a measure: shares as a percentage, the rest with three or four digits that matter."""
     if value is None:
         return "–"
-    return percent(value) if key in SHARES else digits(value)
+    if key in SHARES:
+        return percent(value)
+    fine = key in ("log_loss", "ece", "roc_auc", "pr_auc", "r2", "loss") and 0.001 <= abs(value) < 1000
+    return minus(f"{value:.3f}") if fine else digits(value, 2 if abs(value) < 0.001 else 4)
 
 
 def percent(share: float, places: int = 1) -> str:
-    """0.9714 -> "97.1 %"; 1 and 0 only when they are exactly that."""
+    """0.9714 -> "97.1 %", with a space that does not break; 100 % and 0 % only for exactly that."""
+    if share in (0, 1):
+        return f"{100 * share:.0f}\u00a0%"
     text = f"{100 * share:.{places}f}"
     if share < 1 and float(text) >= 100:
         text = ">" + f"{100 - 10**-places:.{places}f}"
     elif share > 0 and float(text) == 0:
         text = "<" + f"{10**-places:.{places}f}"
-    return minus(f"{text} %")
+    return minus(f"{text}\u00a0%")
 
 
 def digits(value: float, keep: int = 4) -> str:
@@ -91,7 +101,9 @@ def minus(text: str) -> str:
 
 def count(value: float, noun: str) -> str:
     """1 row, 2 rows, 1,234 rows."""
-    plural = noun if value == 1 else noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun[-1] == "s" else "s")
+    plural = (
+        noun if value == 1 else noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun[-1] == "s" else "s")
+    )
     return f"{value:,.0f} {plural}"
 
 

@@ -39,7 +39,14 @@ def begin(folder: Path, *, model: str = "mlp", source: str = "penguins.csv", tar
     """The files that are there before the first step."""
     folder.mkdir(parents=True)
     recipe = {
-        "data": {"source": source, "target": [target], "valid_share": 0.1, "test_share": 0.2, "drop": [], "bad_limit": 0.05},
+        "data": {
+            "source": source,
+            "target": [target],
+            "valid_share": 0.1,
+            "test_share": 0.2,
+            "drop": [],
+            "bad_limit": 0.05,
+        },
         "model": {"model": model, "hidden": [128, 64], "dropout": 0.1, "members": 8},
         "train": {"epochs": 60, "batch_size": 32, "optimizer": "adamw", "lr": 0.002, "schedule": "cosine", "seed": 0},
     }
@@ -69,10 +76,14 @@ def finish(folder: Path, epoch: int, step: int, best: int, took: float = 14.2) -
     machine = json.loads((folder / "machine.json").read_text())
     write_json(folder, "machine.json", machine | {"seconds": took, "peak_memory_bytes": 412_000_000})
     why = f"valid_loss has not fallen for 16 epochs; the weights of epoch {best} are kept"
-    write_json(folder, "status.json", {"state": "finished", "why": why, "epoch": epoch, "step": step, "best_epoch": best})
+    write_json(
+        folder, "status.json", {"state": "finished", "why": why, "epoch": epoch, "step": step, "best_epoch": best}
+    )
 
 
-def chart(folder: Path, metric: str, *, epochs: int = 46, steps: int = 9, seed: int = 0, broken_at: int | None = None) -> int:
+def chart(
+    folder: Path, metric: str, *, epochs: int = 46, steps: int = 9, seed: int = 0, broken_at: int | None = None
+) -> int:
     """chart.jsonl of a run that learns and then overfits a little. Returns the best epoch."""
     draw = np.random.default_rng(seed)
     share = metric in ("accuracy",)
@@ -144,7 +155,8 @@ def columns(names: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
 
 def card(source: str, parts: dict[str, int], cols: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     return {
-        "source": source, "kind": "table", "format": {"separator": ",", "decimal": ".", "encoding": "utf-8", "header": True},
+        "source": source, "kind": "table",
+        "format": {"separator": ",", "decimal": ".", "encoding": "utf-8", "header": True},
         "rows": sum(parts.values()), "parts": parts, "split": "by class: 70 % train, 10 % valid, 20 % test, seed 0",
         "columns": cols, "classes": {}, "dropped": [], "duplicates": 0, "imbalance": None,
         "fingerprint": "9f2c3a77e1d0b84c5a6e9b1f0d3c2a4e8f7b6a5d4c3b2a190817263544f3e2d1", "notes": [],
@@ -180,7 +192,7 @@ def penguins(folder: Path) -> Path:
     task = Task("classify", ("species",), ("Adelie", "Chinstrap", "Gentoo"))
     draw = np.random.default_rng(4)
     truth = {part: draw.choice(3, n, p=[0.44, 0.2, 0.36]) for part, n in (("valid", 34), ("test", 69))}
-    metrics: dict[str, Any] = answers(folder, task, {part: (guesses(t, 3, 5.0), t) for part, t in truth.items()})
+    metrics: dict[str, Any] = answers(folder, task, {part: (guesses(t, 3, 4.1), t) for part, t in truth.items()})
     metrics["train"] = {"accuracy": 0.9959, "log_loss": 0.0713}
     low = {"accuracy": 0.4348, "balanced_accuracy": 1 / 3, "f1": 0.202, "log_loss": 1.056}
     mid = {"accuracy": 0.9420, "balanced_accuracy": 0.931, "f1": 0.936, "log_loss": 0.131, "roc_auc": 0.991}
@@ -194,7 +206,8 @@ def penguins(folder: Path) -> Path:
     cols = columns(
         [
             ("species", "category", "target"), ("island", "category", "input"), ("bill_length_mm", "number", "input"),
-            ("bill_depth_mm", "number", "input"), ("flipper_length_mm", "number", "input"), ("body_mass_g", "number", "input"),
+            ("bill_depth_mm", "number", "input"),
+            ("flipper_length_mm", "number", "input"), ("body_mass_g", "number", "input"),
             ("sex", "category", "input"), ("record_id", "text", "dropped"),
         ]
     )  # fmt: skip
@@ -204,7 +217,15 @@ def penguins(folder: Path) -> Path:
         "notes": ["11 rows have no value for sex; it is a level of its own.", "No row stands in two parts."],
     }
     write_json(folder, "data.json", card("data/penguins.csv", {"train": 241, "valid": 34, "test": 69}, cols, **more))
-    cells = {"island": "Dream", "bill_length_mm": 42.4, "bill_depth_mm": 17.3, "flipper_length_mm": 181, "body_mass_g": 3600, "sex": None, "year": 2007}
+    cells = {
+        "island": "Dream",
+        "bill_length_mm": 42.4,
+        "bill_depth_mm": 17.3,
+        "flipper_length_mm": 181,
+        "body_mass_g": 3600,
+        "sex": None,
+        "year": 2007,
+    }
     worst = [
         {"name": f"row {r}", "target": a, "predicted": b, "loss": loss, "share": share, "cells": cells, "picture": None}
         for r, a, b, loss, share in [
@@ -248,7 +269,11 @@ def many_classes(folder: Path, classes: int = 20) -> Path:
     metrics: dict[str, Any] = answers(folder, task, {"test": (guesses(truth, classes, 4.2), truth)})
     write_json(folder, "metrics.json", metrics)
     cols = columns([(f"edge_{i}", "number", "input") for i in range(120)])
-    write_json(folder, "data.json", card("letters.csv", {"train": 9000, "test": 2400}, cols, classes=class_counts(task.classes, [40] * classes)))
+    write_json(
+        folder,
+        "data.json",
+        card("letters.csv", {"train": 9000, "test": 2400}, cols, classes=class_counts(task.classes, [40] * classes)),
+    )
     finish(folder, 30, 30 * 9, chart(folder, "accuracy", epochs=30))
     return folder
 
@@ -271,8 +296,20 @@ def houses(folder: Path, targets: int = 1) -> Path:
     ]
     write_json(folder, "metrics.json", metrics)
     cols = columns([("longitude", "number", "input"), ("median_house_value", "number", "target")])
-    write_json(folder, "data.json", card("housing.csv", {"train": 14400, "valid": 1500, "test": 4100}, cols, duplicates=3))
-    worst = [{"name": f"row {9 * i}", "target": 500001.0, "predicted": 182344.5, "loss": 10.1, "share": None, "cells": {"longitude": -122.1}} for i in range(4)]
+    write_json(
+        folder, "data.json", card("housing.csv", {"train": 14400, "valid": 1500, "test": 4100}, cols, duplicates=3)
+    )
+    worst = [
+        {
+            "name": f"row {9 * i}",
+            "target": 500001.0,
+            "predicted": 182344.5,
+            "loss": 10.1,
+            "share": None,
+            "cells": {"longitude": -122.1},
+        }
+        for i in range(4)
+    ]
     write_json(folder, "predictions/worst.json", worst)
     finish(folder, 46, 414, chart(folder, "rmse"))
     return folder
@@ -286,7 +323,9 @@ def labels(folder: Path) -> Path:
     truth = (draw.random((900, 5)) < [0.5, 0.4, 0.2, 0.1, 0.05]).astype(np.float64)
     said = 1 / (1 + np.exp(-(5 * truth - 2.5 + draw.normal(0, 1.6, truth.shape))))
     metrics: dict[str, Any] = answers(folder, task, {"test": (said, truth)})
-    metrics["baselines"] = [{"name": "majority class", "test": {"accuracy": 0.77, "exact_match": 0.2}, "seconds": 0.001}]
+    metrics["baselines"] = [
+        {"name": "majority class", "test": {"accuracy": 0.77, "exact_match": 0.2}, "seconds": 0.001}
+    ]
     write_json(folder, "metrics.json", metrics)
     finish(folder, 46, 414, chart(folder, "accuracy"))
     return folder
@@ -309,7 +348,15 @@ def pictures(folder: Path) -> Path:
         pixels = np.stack([shade % 256, 255 - shade % 256, (shade * i) % 256], axis=-1).astype(np.uint8)
         Image.fromarray(pixels).save(folder / f"predictions/worst/{i}.png")
         worst.append(
-            {"name": f"shapes/ring/{i:05}.png", "target": "ring", "predicted": "circle", "loss": 4.2 - i / 4, "share": 0.985 - i / 30, "cells": None, "picture": f"worst/{i}.png"}
+            {
+                "name": f"shapes/ring/{i:05}.png",
+                "target": "ring",
+                "predicted": "circle",
+                "loss": 4.2 - i / 4,
+                "share": 0.985 - i / 30,
+                "cells": None,
+                "picture": f"worst/{i}.png",
+            }
         )
     write_json(folder, "predictions/worst.json", worst)
     network(folder, "resnet20", 272_474)
@@ -327,7 +374,14 @@ def failed(folder: Path) -> Path:
         file.write('{"kind": "step", "step": 142, "ep')
     why = "the loss is not finite at step 141: it arose in blocks.2.norm; try a lower lr (got 0.5)"
     write_json(folder, "status.json", {"state": "failed", "why": why, "epoch": 3, "step": 141, "best_epoch": 2})
-    finding = {"code": "G301", "name": "non-finite loss", "severity": "error", "where": "blocks.2.norm, step 141", "evidence": {"lr": 0.5}, "cure": "lr 0.5 -> 0.002"}
+    finding = {
+        "code": "G301",
+        "name": "non-finite loss",
+        "severity": "error",
+        "where": "blocks.2.norm, step 141",
+        "evidence": {"lr": 0.5},
+        "cure": "lr 0.5 -> 0.002",
+    }
     write_json(folder, "findings.json", [finding])
     return folder
 
@@ -340,17 +394,50 @@ def hostile(folder: Path, names: list[str] = HOSTILE) -> Path:
     metrics: dict[str, Any] = answers(folder, task, {"test": (guesses(truth, len(names), 4.0), truth)})
     metrics["baselines"] = [{"name": name, "test": {"accuracy": 0.5}, "seconds": 0.1} for name in names]
     write_json(folder, "metrics.json", metrics)
-    cols = [{"name": name, "kind": name, "role": name, "missing": 1, "distinct": 2, "why": name, "example": [name] * 3, "stats": {name: name}} for name in names]
+    cols = [
+        {
+            "name": name,
+            "kind": name,
+            "role": name,
+            "missing": 1,
+            "distinct": 2,
+            "why": name,
+            "example": [name] * 3,
+            "stats": {name: name},
+        }
+        for name in names
+    ]
     more = {
-        "classes": class_counts(task.classes, [3] * len(names)), "notes": names, "split": names[3], "fingerprint": names[4], "format": {names[5]: names[6]},
+        "classes": class_counts(task.classes, [3] * len(names)),
+        "notes": names, "split": names[3], "fingerprint": names[4], "format": {names[5]: names[6]},
         "dropped": [{"what": name, "why": name, "count": name} for name in names],
     }  # fmt: skip
     write_json(folder, "data.json", card(names[1], {"train": 280, "test": 400}, cols, **more))
-    worst = [{"name": name, "target": name, "predicted": name, "loss": 1.0, "share": 0.5, "cells": {name: name}, "picture": name} for name in names]
+    worst = [
+        {
+            "name": name,
+            "target": name,
+            "predicted": name,
+            "loss": 1.0,
+            "share": 0.5,
+            "cells": {name: name},
+            "picture": name,
+        }
+        for name in names
+    ]
     write_json(folder, "predictions/worst.json", worst)
-    write_json(folder, "findings.json", [{key: name for key in ("code", "name", "severity", "where", "evidence", "cure")} for name in names])
+    write_json(
+        folder,
+        "findings.json",
+        [dict.fromkeys(("code", "name", "severity", "where", "evidence", "cure"), name) for name in names],
+    )
     write_json(folder, "choices.json", [{"setting": name, "value": name, "why": name} for name in names])
-    write_json(folder, "machine.json", {name: name for name in names} | {"versions": {name: name for name in names}, "started": names[0], "command": names[1]})
+    write_json(
+        folder,
+        "machine.json",
+        {name: name for name in names}
+        | {"versions": {name: name for name in names}, "started": names[0], "command": names[1]},
+    )
     write_json(folder, "model/network.json", {"name": names[0], "options": {name: name for name in names}})
     write_json(folder, "status.json", {"state": names[0], "why": names[1], "epoch": 1, "step": 2, "best_epoch": 1})
     chart(folder, "accuracy", epochs=4)

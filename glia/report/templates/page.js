@@ -27,13 +27,14 @@
     const [left, top, right, bottom] = plot.box;
     const clear = () => { cursor.replaceChildren(); hide(); };
     const nearest = (points, x, y) => points.reduce((best, point) => {
-      const far = Math.abs(point[0] - x) + (plot.near ? Math.abs(point[1] - y) : 0);
+      const far = Math.abs(point[0] - x) + (plot.near ? 1 : 0.001) * Math.abs(point[1] - y);
       return far < best[0] ? [far, point] : best;
     }, [Infinity, null])[1];
     const show = (x, y, pageX, pageY) => {
-      const hits = plot.lines.map((line) => [line, nearest(line.points, x, y)]).filter((hit) => hit[1]);
-      if (!hits.length) return;
-      const at = hits.map((hit) => hit[1][0]).sort((a, b) => Math.abs(a - x) - Math.abs(b - x))[0];
+      const found = plot.lines.map((line) => [line, nearest(line.points, x, y)]).filter((hit) => hit[1]);
+      if (!found.length) return;
+      const at = found.map((hit) => hit[1][0]).sort((a, b) => Math.abs(a - x) - Math.abs(b - x))[0];
+      const hits = found.filter((hit) => Math.abs(hit[1][0] - at) < 8);
       cursor.replaceChildren();
       tip.replaceChildren();
       if (!plot.near) shape(cursor, "line", { x1: at, x2: at, y1: top, y2: bottom });
