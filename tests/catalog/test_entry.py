@@ -82,7 +82,9 @@ def test_gains_keep_the_second_moment(name: str) -> None:
 @pytest.mark.parametrize("name", ["relu", "leaky_relu", "tanh", "sigmoid", "linear"])
 def test_gains_are_those_of_torch(name: str) -> None:
     gain = find("activations", name).facts["gain"]
-    assert gain == pytest.approx(nn.init.calculate_gain(name, 0.01 if name == "leaky_relu" else None))
+    assert gain == pytest.approx(
+        nn.init.calculate_gain(name, 0.01 if name == "leaky_relu" else None)  # type: ignore[arg-type]
+    )
 
 
 def test_every_activation_names_a_fitting_init() -> None:

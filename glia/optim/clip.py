@@ -1,0 +1,71 @@
+"""Clipping of gradients, in place. Each function returns the global norm before it changed anything, as a tensor.
+
+A norm that is not finite changes nothing: the gradients are left as they are, so that whoever stops the run can still
+see where it arose. (torch's clip_grad_norm_ would spread one NaN over every gradient.)
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.nn import utils
+
+from glia.errors import GliaError
+
+
+def by_norm(parameters: Iterable[Tensor], limit: float) -> Tensor:
+    """Scale all gradients by one factor so that their common norm is at most `limit`.
+
+    Pascanu et al. 2013, arXiv 1211.5063, algorithm 1.
+    """
+    _check(limit)
+    parameters, norm = _measured(parameters)
+    utils.clip_grads_with_norm_(parameters, limit, _usable(norm))
+    return norm
+
+
+def by_value(parameters: Iterable[Tensor], limit: float) -> Tensor:
+    """Hold each element of the gradients within -limit .. limit."""
+    _check(limit)
+    parameters, norm = _measured(parameters)
+    utils.clip_grad_value_(parameters, limit)  # NaN stays NaN
+    return norm
+
+
+def adaptive(parameters: Iterable[Tensor], limit: float = 0.01, least: float = 1e-3) -> Tensor:
+    """Hold each unit's gradient within `limit` times the norm of the unit's weights, which counts as `least` or more.
+
+    Brock et al. 2021, arXiv 2102.06171, equation 3. A unit is a row of a matrix, a filter of a convolution, or a whole
+    vector. The paper leaves the output layer out: pass the parameters without it.
+    """
+    _check(limit)
+    parameters, norm = _measured(parameters)
+    with torch.no_grad():
+        for parameter in parameters:
+            gradient = parameter.grad
+            if gradient is not None:
+                allowed = _unit_norm(parameter).clamp_min(least) * limit
+                gradient.mul_((allowed / _usable(_unit_norm(gradient))).clamp_max(1.0))
+    return norm
+
+
+def _measured(parameters: Iterable[Tensor]) -> tuple[list[Tensor], Tensor]:
+    held = [parameter for parameter in parameters if parameter.grad is not None]
+    return held, utils.get_total_norm([parameter.grad for parameter in held if parameter.grad is not None])
+
+
+def _usable(norm: Tensor) -> Tensor:
+    """0 where it is not finite: then the factor comes out as 1."""
+    return norm.nan_to_num(0.0, 0.0, 0.0)
+
+
+def _unit_norm(value: Tensor) -> Tensor:
+    """(units, ...) -> (units, 1, ...); the whole of anything with fewer than 2 dimensions."""
+    if value.ndim < 2:
+        return torch.linalg.vector_norm(value)
+    return torch.linalg.vector_norm(value, dim=tuple(range(1, value.ndim)), keepdim=True)
+
+
+def _check(limit: float) -> None:
+    if not limit > 0:
+        raise GliaError("clip", got=limit, expected="a limit above 0")

@@ -1,0 +1,87 @@
+"""Clipping: the promised bounds, torch's own figures, and no NaN spread about."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from glia.errors import GliaError
+from glia.optim import clip
+
+SHAPES = ((5,), (4, 3), (6, 2, 3, 3), ())
+
+
+def parameters(size: float, seed: int = 0) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    made = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in SHAPES]
+    for parameter in made:
+        parameter.grad = torch.randn(parameter.shape, generator=generator) * size
+    return [*made, nn.Parameter(torch.ones(3))]  # the last has no gradient
+
+
+def gradients(made: list[Tensor]) -> list[Tensor]:
+    return [parameter.grad for parameter in made if parameter.grad is not None]
+
+
+@given(size=st.floats(1e-3, 1e3), limit=st.floats(1e-2, 1e2), seed=st.integers(0, 9))
+def test_by_norm_is_torchs(size: float, limit: float, seed: int) -> None:
+    ours, theirs = parameters(size, seed), parameters(size, seed)
+    norm = clip.by_norm(ours, limit)
+    expected = nn.utils.clip_grad_norm_(theirs, limit)
+    assert norm.item() == expected.item()
+    assert all(torch.equal(a, b) for a, b in zip(gradients(ours), gradients(theirs)))
+    assert nn.utils.get_total_norm(gradients(ours)) <= limit * (1 + 1e-5)
+
+
+def test_by_value() -> None:
+    made = parameters(3.0)
+    before = [gradient.clone() for gradient in gradients(made)]
+    norm = clip.by_value(made, 0.5)
+    torch.testing.assert_close(norm, torch.cat([g.flatten() for g in before]).norm())
+    assert all(torch.equal(now, was.clamp(-0.5, 0.5)) for now, was in zip(gradients(made), before))
+
+
+@given(size=st.floats(1e-4, 1e3), limit=st.floats(1e-3, 1.0), seed=st.integers(0, 9))
+def test_adaptive_holds_each_unit(size: float, limit: float, seed: int) -> None:
+    """Equation 3 of the paper, unit by unit with plain loops."""
+    made = parameters(size, seed)
+    before = [gradient.clone() for gradient in gradients(made)]
+    clip.adaptive(made, limit, 1e-3)
+    for parameter, was in zip(made, before):
+        units = [...] if parameter.ndim < 2 else list(range(len(parameter)))
+        for unit in units:
+            allowed = limit * max(parameter[unit].norm().item(), 1e-3)
+            norm = was[unit].norm().item()
+            expected = was[unit] * (allowed / norm if norm > allowed else 1.0)
+            assert parameter.grad is not None
+            torch.testing.assert_close(parameter.grad[unit], expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", [clip.by_norm, clip.by_value, clip.adaptive])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_bad_gradient_stays_where_it_is(method: Callable[[list[Tensor], float], Tensor], bad: float) -> None:
+    made = parameters(0.001)
+    whole = gradients(made)
+    whole[1][0, 0] = bad
+    before = [gradient.clone() for gradient in whole]
+    norm = method(made, 1.0)
+    assert not norm.isfinite()
+    assert [bool(g.isfinite().all()) for g in whole] == [True, method is clip.by_value and bad == math.inf, True, True]
+    assert all(torch.equal(now, was) for now, was in zip(whole[2:], before[2:]))
+
+
+def test_nothing_to_clip() -> None:
+    assert clip.by_norm([nn.Parameter(torch.ones(2))], 1.0) == 0
+    zero = parameters(0.0)
+    for method in (clip.by_norm, clip.by_value, clip.adaptive):
+        assert method(zero, 1.0) == 0 and all((g == 0).all() for g in gradients(zero))
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0, math.nan])
+def test_a_limit_is_above_0(limit: float) -> None:
+    with pytest.raises(GliaError, match="clip"):
+        clip.by_norm(parameters(1.0), limit)
