@@ -172,9 +172,9 @@ def _number(name: str, series: pl.Series, values: pl.Series, distinct: int, stra
     if not stray and set(values.unique().head(3)) == {0.0, 1.0}:
         return Plan(name, "yes/no", "only 0 and 1")
     if whole and distinct == len(series) > 2:
-        low, high = int(values.to_numpy().min()), int(values.to_numpy().max())
+        low, high = values.to_numpy().min(), values.to_numpy().max()
         if high - low == len(series) - 1 and len(series) >= 10:
-            return Plan(name, "identifier", f"a running number, {low} to {high}, different in every row")
+            return Plan(name, "identifier", f"a running number, {low:.0f} to {high:.0f}, different in every row")
         if _KEY_CAMEL.search(name) or _KEY_NAME.search(name):
             return Plan(name, "identifier", "by its name a key, different in every row")
     why = f"{'whole' if whole else 'decimal'} numbers, {distinct} different" + _said(stray)
