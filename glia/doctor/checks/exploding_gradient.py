@@ -1,0 +1,43 @@
+"""exploding-gradient (GL305)
+
+Finds: gradients that grow by far while the loss does not fall, or that are many times the weights.
+Hurts: one such update undoes all that was learned.
+Evidence: typical gradient norm in the first and in the last measured steps; the layer where it is largest.
+Cure: clip gradients by norm, lower the learning rate, normalise between the layers.
+Not a fault when: the run learns (recurrent networks have rare high gradients, and clipping may be at work already).
+Source: Pascanu, Mikolov, Bengio 2013, arXiv 1211.5063.
+"""
+
+import math
+from collections.abc import Iterator
+from statistics import median
+
+from glia.doctor.checks.learning import learning
+from glia.doctor.checks.vanishing_gradient import relative_gradients
+from glia.doctor.finding import Finding, Rule
+from glia.vitals.chart import Chart
+
+RULE = Rule("GL305", "exploding-gradient")
+GROWN, HUGE, FEWEST = 100.0, 100.0, 6
+
+
+def check(chart: Chart) -> Iterator[Finding]:
+    seen = learning(chart)
+    norms = [step.grad_norm for step in chart.steps if step.grad_norm == step.grad_norm]
+    if seen is None or not seen.failed or len(norms) < FEWEST:
+        return
+    third = len(norms) // 3
+    early, late = median(norms[:third]), median(norms[-third:])
+    relative = {path: value for path, value in relative_gradients(chart).items() if math.isfinite(value)}
+    worst = max(relative, key=lambda path: relative[path], default=None)
+    times = relative[worst] if worst is not None else 0.0
+    if late <= GROWN * early and times <= HUGE:
+        return
+    yield RULE.finding(
+        "warning",
+        worst or "the whole model",
+        {"early_grad_norm": early, "late_grad_norm": late, "gradient_over_weight": times, **seen.evidence()},
+        "the updates make the next gradients larger: the learning rate, or the scale of inputs or targets, is too large",
+        "clip gradients by norm 1 and lower the learning rate to a tenth",
+        safe=False,
+    )

@@ -1,0 +1,34 @@
+"""loss-not-falling (GL301)
+
+Finds: a training loss that is where it began, or at the loss of knowing nothing, after a fair number of steps.
+Hurts: the network has learned nothing.
+Evidence: first and last loss, the loss of knowing nothing, steps, learning rate.
+Cure: try the learning rate ten times larger and ten times smaller; see whether one batch can be learned by heart.
+Not a fault when: the loss is adversarial or a reward (such losses are not judged); the labels are noise.
+Source: Goodfellow, Bengio, Courville 2016, "Deep Learning", section 11.5.
+"""
+
+from collections.abc import Iterator
+
+from glia.doctor.checks.learning import learning
+from glia.doctor.finding import Finding, Rule
+from glia.vitals.chart import Chart
+
+RULE = Rule("GL301", "loss-not-falling")
+FEWEST, LITTLE = 100, 0.03
+
+
+def check(chart: Chart) -> Iterator[Finding]:
+    seen = learning(chart)
+    steps = max((step.step for step in chart.steps), default=0) + 1
+    if seen is None or seen.share >= LITTLE or seen.last != seen.last or steps < FEWEST:
+        return
+    rate = {"lr": chart.steps[0].lr} if chart.steps[0].lr == chart.steps[0].lr else {}
+    yield RULE.finding(
+        "warning",
+        f"the training loss over {steps} steps",
+        seen.evidence() | rate,
+        "the learning rate does not fit, or the inputs do not say anything about the targets",
+        "try the learning rate x10 and /10; then see whether one batch can be learned by heart",
+        safe=False,
+    )

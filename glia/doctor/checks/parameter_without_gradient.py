@@ -1,0 +1,55 @@
+"""parameter-without-gradient (GL206)
+
+Finds: parameters that want to be trained and are not: in no optimiser, or without a gradient at every measured step.
+Hurts: they stay as they were drawn.
+Evidence: how many, which, at how many measured steps.
+Cure: give the optimiser model.parameters(); leave out .detach(), .item(), .data and no_grad() on the way to the loss.
+Not a fault when: they are frozen (requires_grad False), or belong to modules that are not used. When the run learns all
+    the same (a new head on a trained network), it is a note.
+Source: torch.optim, "Constructing it"; torch.Tensor.detach.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from glia.doctor.checks.learning import failed
+from glia.doctor.finding import Finding, Rule, Severity
+from glia.vitals.chart import Chart, ModelFacts, ParameterFacts
+
+RULE = Rule("GL206", "parameter-without-gradient")
+FEWEST = 3  # measured steps
+
+
+def check(chart: Chart) -> Iterator[Finding]:
+    severity: Severity = "error" if failed(chart) else "note"
+    for model in chart.models:
+        if model.measured < FEWEST:
+            continue
+        trained = [p for p in model.parameters if p.trainable and p.called]
+        outside = [p for p in trained if not p.in_optimizer]
+        still = [p for p in trained if p.in_optimizer and not p.graded]
+        if outside:
+            yield RULE.finding(
+                severity, _where(outside), _evidence(outside, model),
+                "the optimiser was not given these parameters",
+                f"give it all of them: {chart.optimizers[0].kind if chart.optimizers else 'the optimiser'}(model.parameters())",
+                safe=True,
+            )  # fmt: skip
+        if still:
+            yield RULE.finding(
+                severity, _where(still), _evidence(still, model),
+                "no gradient was there when the optimiser stepped: the path to the loss is cut, or the gradients are "
+                "cleared between backward() and step()",
+                "look for detach(), .data, .item() or no_grad() in forward, and call zero_grad() before backward()",
+                safe=True,
+            )  # fmt: skip
+
+
+def _where(parameters: Sequence[ParameterFacts]) -> str:
+    names = [p.name for p in parameters]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _evidence(parameters: Sequence[ParameterFacts], model: ModelFacts) -> dict[str, float]:
+    total = sum(p.size for p in model.parameters)
+    size = sum(p.size for p in parameters)
+    return {"parameters": size, "share_of_model": size / max(total, 1), "measured_steps": model.measured}

@@ -1,0 +1,46 @@
+"""vanishing-gradient (GL304)
+
+Finds: gradients that shrink by far from the last layers to the first, in a deep network that does not learn.
+Hurts: the first layers stay as they were drawn, and the rest learns from noise.
+Evidence: gradient norm over weight norm in the first and in the strongest layer, median of the measured steps.
+Cure: ReLU and its kin for sigmoid or tanh, He's or Glorot's initialisation, normalisation, skip connections.
+Not a fault when: the run learns; there are fewer than three layers with weights.
+Source: Glorot, Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks", section 4.
+"""
+
+from collections.abc import Iterator
+from statistics import median
+
+from glia.doctor.checks.learning import learning
+from glia.doctor.finding import Finding, Rule
+from glia.vitals.chart import Chart
+
+RULE = Rule("GL304", "vanishing-gradient")
+FAINT, FEWEST_LAYERS = 1e-3, 3
+
+
+def check(chart: Chart) -> Iterator[Finding]:
+    seen = learning(chart)
+    relative = relative_gradients(chart)
+    if seen is None or not seen.failed or len(relative) < FEWEST_LAYERS:
+        return
+    (first, faint), strongest = next(iter(relative.items())), max(relative, key=lambda path: relative[path])
+    if faint >= FAINT * relative[strongest]:
+        return
+    yield RULE.finding(
+        "warning",
+        first,
+        {"gradient_over_weight": faint, f"the_same_in_{strongest}": relative[strongest], "layers": len(relative)},
+        "each layer passes on only a part of the gradient: saturated activations, or weights that start too small",
+        "use ReLU with He's initialisation in the hidden layers, or a norm after each of them",
+        safe=False,
+    )
+
+
+def relative_gradients(chart: Chart) -> dict[str, float]:
+    """Layer -> gradient norm / weight norm, median of the measured steps, from the inputs to the outputs."""
+    found: dict[str, list[float]] = {}
+    for layer in chart.layers:
+        if layer.leaf and layer.weighted and layer.weight_norm > 0 and layer.grad_norm == layer.grad_norm:
+            found.setdefault(f"{layer.module} ({layer.kind})", []).append(layer.grad_norm / layer.weight_norm)
+    return {path: median(values) for path, values in found.items()}

@@ -1,0 +1,219 @@
+"""Measuring: pure functions from tensors, and from a loss's autograd graph, to numbers. Nothing is drawn or changed."""
+
+import math
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from glia.vitals.chart import LossFacts, Spread
+
+SAMPLE = 2**18  # numbers of a tensor that are looked at, whole rows at a time
+WIDEST_GRAPH = 256  # autograd nodes that are searched for the loss function
+MOST_CLASSES = 4096
+
+_LOSSES = {
+    "NllLossBackward0": "nll",
+    "NllLoss2DBackward0": "nll",
+    "BinaryCrossEntropyBackward0": "bce",
+    "BinaryCrossEntropyWithLogitsBackward0": "bce_logits",
+    "MseLossBackward0": "mse",
+    "SmoothL1LossBackward0": "smooth_l1",
+    "HuberLossBackward0": "huber",
+}
+_WEIGHTS = "torch::autograd::AccumulateGrad"
+
+
+def spread(tensor: Tensor, columns: bool = False) -> Spread:
+    """The numbers in a tensor (N, ...), from its first rows when it is large. columns: also how wide (N, F) ones are."""
+    x = sample(tensor.detach())
+    if not x.numel() or x.is_complex():
+        return Spread(rows=len(tensor) if tensor.ndim else 1)
+    x = x if x.is_floating_point() else x.float()
+    good = x.isfinite()
+    bad = 1.0 - good.float().mean().item()
+    kept = x[good] if bad else x
+    if not kept.numel():
+        return Spread(nonfinite=1.0, rows=len(x) if x.ndim else 1)
+    kept = kept.double() if kept.numel() < 2**12 else kept.float()
+    var, mean = torch.var_mean(kept, correction=0)
+    low, high = kept.aminmax()
+    zero = x == 0
+    figures = torch.stack([mean, var.sqrt(), low, high, zero.to(mean.dtype).mean()]).tolist()
+    narrow, wide = _widths(x) if columns and x.ndim == 2 and len(x) > 1 and not bad else (math.nan, math.nan)
+    return Spread(*figures, _dead(zero), bad, len(tensor) if tensor.ndim else 1, narrow, wide)
+
+
+def sample(x: Tensor, most: int = SAMPLE) -> Tensor:
+    """The first rows of a tensor, about `most` numbers."""
+    return x if x.numel() <= most or not x.ndim else x[: max(1, most * len(x) // x.numel())]
+
+
+def _dead(zero: Tensor) -> float:
+    """Share of units that are 0 everywhere. Which axis holds the units of (N, A, B) cannot be told: the lesser share."""
+    if zero.ndim < 2:
+        return 0.0
+    axes = (1, 2) if zero.ndim == 3 else (1,)
+    return min(zero.transpose(0, axis).flatten(1).all(1).float().mean().item() for axis in axes)
+
+
+def _widths(x: Tensor) -> tuple[float, float]:
+    """Smallest and largest standard deviation among the columns that vary."""
+    std = x.double().std(0)
+    std = std[std > 1e-12]
+    return (std.min().item(), std.max().item()) if len(std) else (math.nan, math.nan)
+
+
+def norm(tensors: Iterable[Tensor]) -> float:
+    """Euclidean norm of all their numbers together; NaN without any."""
+    dense = [t.detach().coalesce().values() if t.is_sparse else t.detach() for t in tensors]
+    return torch.nn.utils.get_total_norm(dense).item() if dense else math.nan
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """The first tensor in what a module takes or gives: itself, or the first within a tuple, list, dict or dataclass."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, tuple | list):
+        value = list(vars(value).values()) if hasattr(value, "__dict__") else ()
+    return next((item for item in value if isinstance(item, Tensor)), None)
+
+
+@dataclass(slots=True)
+class LossReading:
+    """What one look at a loss's graph shows, and what the labels of further batches add to it."""
+
+    facts: dict[str, Any]
+    labels: Counter[int] = field(default_factory=Counter)
+    means: list[list[float]] = field(default_factory=list)  # of each target column, a batch
+    variances: list[float] = field(default_factory=list)  # about the column's mean, a batch
+
+    def see(self, targets: Tensor | None) -> None:
+        """Count the labels of a batch: class indices, or numbers (N, ...)."""
+        if targets is None or len(self.means) >= 64:
+            return
+        x = sample(targets.detach())
+        if not x.is_floating_point():
+            if self.facts["classes"] <= MOST_CLASSES:
+                self.labels.update(x[x >= 0].flatten().tolist())
+            return
+        columns = x.double().flatten(1) if x.ndim > 1 else x.double().unsqueeze(1)
+        var, mean = torch.var_mean(columns, 0, correction=0)
+        self.means.append(mean.tolist())
+        self.variances.append(var.mean().item())
+
+    def done(self) -> LossFacts:
+        """The facts, with the loss of the best constant answer on all labels seen."""
+        return LossFacts(**self.facts, chance=self._chance())
+
+    def _chance(self) -> float:
+        kind, classes, seen = self.facts["kind"], self.facts["classes"], self.labels.total()
+        if classes > 1 and seen < 10 * classes:  # too few labels to know their shares
+            return math.log(classes)
+        if classes > 1:
+            return -sum(n / seen * math.log(n / seen) for n in self.labels.values())
+        if kind == "mse" and self.variances:
+            return sum(self.variances) / len(self.variances)
+        if kind in ("bce", "bce_logits") and self.means and len({len(row) for row in self.means}) == 1:
+            return sum(_entropy(sum(column) / len(column)) for column in zip(*self.means)) / len(self.means[0])
+        return math.nan
+
+
+def _entropy(p: float) -> float:
+    """Of a yes that has probability p, in nats."""
+    return -sum(q * math.log(q) for q in (p, 1 - p) if 0 < q < 1)
+
+
+def read_loss(loss: Tensor, step: int) -> tuple[LossReading, Tensor | None]:
+    """What the graph behind a scalar says of its loss function, and the targets it saved; to be called before backward.
+
+    Raises RuntimeError where saved tensors were changed in place since.
+    """
+    node, kind, path = _loss_node(loss.grad_fn)
+    before = tuple(_names_before(node)) if node is not None else ()
+    given: Tensor | None = None if kind in ("unknown", "l1") else getattr(node, "_saved_self", None)
+    targets: Tensor | None = None if given is None else getattr(node, "_saved_target", None)
+    if kind == "nll" and before[:1] == ("LogSoftmax",):
+        kind = "cross_entropy"
+    facts: dict[str, Any] = {"kind": kind, "step": step, "path": path, "before": before, "total": loss.item()}
+    facts |= {"value": facts["total"], "outputs": 0, "classes": 0, "targets": Spread()}
+    if given is not None and targets is not None:
+        is_classes = kind in ("nll", "cross_entropy")
+        width = given.shape[min(1, given.ndim - 1)] if is_classes else math.prod(given.shape[1:])
+        facts |= {"outputs": width, "classes": width if is_classes else 0, "targets": spread(targets)}
+        if path or getattr(node, "_saved_reduction", 1) != 1:
+            facts["value"] = _own_mean(kind, given.detach(), targets.detach())
+    return LossReading(facts), targets
+
+
+def _loss_node(root: Any) -> tuple[Any, str, tuple[str, ...]]:
+    """(node of the loss function, its kind, operations from the scalar to it), breadth first; None and "unknown"."""
+    waiting, seen = deque([(root, ())] if root is not None else []), set()
+    while waiting and len(seen) < WIDEST_GRAPH:
+        node, path = waiting.popleft()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node.name() in _LOSSES:
+            return node, _LOSSES[node.name()], path
+        waiting.extend((child, (*path, plain(node))) for child in _children(node))
+    chain = list(_line(root))
+    names = [plain(node) for node in chain]
+    for last, shape in (("l1", ["Abs", "Sub"]), ("cross_entropy", ["Neg", "Sum", "Mul", "LogSoftmax"])):
+        at = next((i for i in range(len(names)) if names[i : i + len(shape)] == shape), None)
+        if at is not None:
+            return chain[at + len(shape) - 1], last, tuple(names[:at])
+    return None, "unknown", ()
+
+
+def _own_mean(kind: str, given: Tensor, targets: Tensor) -> float:
+    """The mean of a loss function without weights, from what it saved."""
+    given = given.float()
+    if kind in ("nll", "cross_entropy"):
+        index = targets.unsqueeze(min(1, given.ndim - 1))
+        kept = targets >= 0
+        return (
+            -given.gather(min(1, given.ndim - 1), index.clamp(min=0))
+            .squeeze(min(1, given.ndim - 1))[kept]
+            .mean()
+            .item()
+        )
+    targets = targets.float()
+    functions = {
+        "mse": torch.nn.functional.mse_loss,
+        "bce": torch.nn.functional.binary_cross_entropy,
+        "bce_logits": torch.nn.functional.binary_cross_entropy_with_logits,
+        "smooth_l1": torch.nn.functional.smooth_l1_loss,
+        "huber": torch.nn.functional.huber_loss,
+    }
+    return functions[kind](given, targets).item()
+
+
+def _children(node: Any) -> list[Any]:
+    return [child for child, _ in node.next_functions if child is not None]
+
+
+def _line(node: Any) -> Iterator[Any]:
+    """The nodes from this one on, first input first, to the first that uses weights."""
+    for _ in range(32):
+        if node is None or any(child.name() == _WEIGHTS for child in _children(node)):
+            return
+        yield node
+        node = next(iter(_children(node)), None)
+
+
+def _names_before(node: Any) -> Iterator[str]:
+    """What was done to the input of a loss function, from the last operation back to the first weights."""
+    start = node if plain(node) == "LogSoftmax" else next(iter(_children(node)), None)
+    for each in _line(start):
+        yield plain(each)
+
+
+def plain(node: Any) -> str:
+    """An autograd node's operation: "SoftmaxBackward0" is "Softmax"."""
+    return node.name().rpartition("Backward")[0] or node.name()
