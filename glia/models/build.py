@@ -21,7 +21,7 @@ def build(name: str, facts: Facts, task: Task, *, seed: int = 0, **options: Any)
     """
     entry = catalog.find("models", name)
     make = catalog.load(entry)
-    known = [p.name for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known = list(inspect.signature(make).parameters)[3:]  # after facts, task and generator
     for option in options:
         if option not in known:
             raise unknown(f"option of model {entry.name}", option, known)

@@ -31,7 +31,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def settings(model: str) -> list[str]:
-    shared = ["threads=1", "baselines=false", "lr=0.003", f"model={model}", "checkpoint_s=0"]
+    shared = ["target=label", "threads=1", "baselines=false", "lr=0.003", f"model={model}", "checkpoint_s=0"]
     return [*shared, "epochs=12", "batch_size=32", "ema=0.99", "dropout=0.2"]
 
 
