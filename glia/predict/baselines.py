@@ -126,8 +126,9 @@ def _affordable(trial: _Trial, fits: int) -> int:
         each_s, full_s = trial.budget_s / fits, _foreseen_s(trial, rows)
         if full_s > each_s:
             rows = int(rows * each_s / full_s)
-        if rows < FEWEST_ROWS:
-            raise GliaError(f"left out: it would take about {full_s * fits:.0f} s", expected=f"{trial.budget_s:.0f} s")
+            if rows < FEWEST_ROWS:
+                what = f"left out: it would take about {full_s * fits:.0f} s"
+                raise GliaError(what, expected=f"at most {trial.budget_s:.0f} s")
     if rows < len(train):
         trial.notes.append(f"fitted on {rows:,} of {len(train):,} training rows, drawn evenly, to save time and memory")
     return rows
@@ -140,7 +141,9 @@ def _foreseen_s(trial: _Trial, rows: int) -> float:
     part, few = max(1, full // 20), min(rows, 20_000 if full > 1 else 2_000)
     x, y = _take(trial, [trial.prepared.train], few)
     began = perf_counter()
-    trial.rival.fit(trial.prepared.task, trial.prepared.facts, x, y, part)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a short fit is bound to stop too early
+        trial.rival.fit(trial.prepared.task, trial.prepared.facts, x, y, part)
     return (perf_counter() - began) * full / part * rows / few
 
 

@@ -43,7 +43,9 @@ class Rival:
 def rivals(task: Task, facts: Facts) -> list[Rival]:
     """The ones that make sense for this task and kind of input, the simplest first."""
     constant = Rival("mean" if task.kind == "regress" else "majority class", 1, _constant, blind=True)
-    linear = Rival("linear model", 1 if task.kind == "regress" else 300, _linear, one_hot=True)
+    # pixels: logistic regression on MNIST has 91.7 % after 30 iterations and 91.9 % after 100
+    iterations = 1 if task.kind == "regress" else 300 if facts.kind == "table" else 50
+    linear = Rival("linear model", iterations, _linear, one_hot=True)
     boosting = Rival("gradient boosting", 100, _boosting)
     return [constant, linear] + ([boosting] if facts.kind == "table" else [])
 

@@ -160,6 +160,13 @@ def test_other_tensors_are_flattened() -> None:
     assert got["linear model"]["test"]["accuracy"] >= 0.8
 
 
+def test_few_rows_of_much_work_are_not_left_out() -> None:
+    x = torch.randn(150, 9000, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] > 0).long()
+    data = prepared(Task("classify", ("y",), ("n", "p")), TensorFacts((9000,), 130), x, y, (130, 140))
+    assert "accuracy" in by_name(baselines(data))["linear model"]["test"]
+
+
 def test_rows_are_drawn_to_fit_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "MOST_CELLS", 7 * 250)  # the linear model is seven columns wide
     x, y = mixed(600)
