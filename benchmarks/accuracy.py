@@ -74,7 +74,9 @@ def adult(folder: Path) -> Iterator[Row]:
     run, seconds = _train(folder, files["train"], test=str(files["test"]), target=14, header=False)
     figure, beside = run.metrics["test"]["accuracy"], _baselines(run, "accuracy")
     line = beside["gradient boosting"] - 0.003
-    yield Row("adult", "accuracy", figure, None, beside, f"{line:.4f} in 180 s", figure >= line and seconds < 180, seconds)
+    yield Row(
+        "adult", "accuracy", figure, None, beside, f"{line:.4f} in 180 s", figure >= line and seconds < 180, seconds
+    )
 
 
 def california(folder: Path) -> Iterator[Row]:
@@ -148,7 +150,9 @@ def mnist(folder: Path) -> Iterator[Row]:
         figure, name = run.metrics["test"]["accuracy"], run.recipe.model.model
         within = f" in {limit} s" if limit < math.inf else ""
         reached = figure >= goal and seconds < limit
-        yield Row(f"mnist, {name}", "accuracy", figure, None, _baselines(run, "accuracy"), f"{goal}{within}", reached, seconds)
+        yield Row(
+            f"mnist, {name}", "accuracy", figure, None, _baselines(run, "accuracy"), f"{goal}{within}", reached, seconds
+        )
 
 
 def cifar10(folder: Path) -> Iterator[Row]:

@@ -183,7 +183,8 @@ class Recipe(_Settings):
 def _checked(sections: Mapping[str, Mapping[str, Any]]) -> Recipe:
     """Build and check a Recipe; pydantic's complaint becomes one line."""
     try:
-        return Recipe(**{name: SECTIONS[name](**values) for name, values in sections.items()})
+        made: dict[str, Any] = {name: SECTIONS[name](**values) for name, values in sections.items()}
+        return Recipe(**made)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])

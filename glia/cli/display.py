@@ -102,7 +102,10 @@ class Display:
         card, parts = session.data.card, session.data.card.get("parts", {})
         kinds = ", ".join(f"{count:,} {name}" for name, count in parts.items() if count)
         lines = [
-            ("data", f"{card.get('source', 'in memory')}: {card.get('rows', len(session.data.train)):,} rows ({kinds})"),
+            (
+                "data",
+                f"{card.get('source', 'in memory')}: {card.get('rows', len(session.data.train)):,} rows ({kinds})",
+            ),
             ("split", card.get("split", "")),
             ("predict", _wanted(session)),
             ("inputs", _inputs(card)),

@@ -71,7 +71,8 @@ def predict(
     run: RunArgument,
     source: Annotated[str, typer.Argument(help="New rows: a table, a picture, a folder of pictures, arrays.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Where to: .csv, .parquet or .jsonl. Not given: SOURCE-predictions.csv")
+        Path | None,
+        typer.Option("--out", "-o", help="Where to: .csv, .parquet or .jsonl. Not given: SOURCE-predictions.csv"),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the input's own columns beside the predictions.")] = False,
     overwrite: Overwrite = False,

@@ -13,4 +13,6 @@ def run(path: Path, source: str, *, out: Path | None, keep: bool, overwrite: boo
     began = time.monotonic()
     target = out or Path(f"{Path(source).name.partition('.')[0]}-predictions.csv")
     rows = open_run(path).predict_file(source, target, keep=keep, overwrite=overwrite)
-    Console(highlight=False).print(f"{rows:,} predictions in {target} ({time.monotonic() - began:.1f} s)", soft_wrap=True)
+    Console(highlight=False).print(
+        f"{rows:,} predictions in {target} ({time.monotonic() - began:.1f} s)", soft_wrap=True
+    )

@@ -20,7 +20,7 @@ class Batch(NamedTuple):
 
     inputs: Tensor
     targets: Tensor
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # a field of that name, not the search of a tuple
 
 
 class Rows(Protocol):

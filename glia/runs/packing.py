@@ -49,4 +49,6 @@ def unpack(skeleton: bytes, tensors: bytes) -> Any:
 
         return build(json.loads(skeleton))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, safetensors.SafetensorError) as error:
-        raise DamagedError("a checkpoint's state does not fit together", got=f"{type(error).__name__}: {error}") from None
+        raise DamagedError(
+            "a checkpoint's state does not fit together", got=f"{type(error).__name__}: {error}"
+        ) from None

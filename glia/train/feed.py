@@ -55,8 +55,9 @@ class Feed:
             return self.train.epoch(seed, epoch, self.batch_size, start)
         # A DataLoader without a generator of its own draws its order from torch's global one.
         torch.default_generator.manual_seed(mix(seed, "order", epoch))
-        if hasattr(getattr(self.train, "sampler", None), "set_epoch"):
-            self.train.sampler.set_epoch(epoch)  # type: ignore[union-attr]
+        sampler: Any = getattr(self.train, "sampler", None)
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(epoch)
         own = getattr(self.train, "generator", None)
         if isinstance(own, torch.Generator):
             own.manual_seed(mix(seed, "order", epoch))

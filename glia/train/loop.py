@@ -28,8 +28,8 @@ class Moment:
     """What the loop yields after each step and each epoch.
 
     loss: of the step, or the mean of the epoch. grad_norm: before clipping; NaN where it was not measured.
-    figures: at an epoch, train_loss, train_<metric>, valid_loss, valid_<metric>. best: these are the best weights so far.
-    snapshot: a call gives all that ``fit(..., start=)`` needs to go on from here; call it before asking for the next one.
+    figures: at an epoch, train_loss, train_<metric>, valid_loss, valid_<metric>. best: the best weights so far.
+    snapshot: a call gives all that ``fit(..., start=)`` needs to go on from here; call it before the next Moment.
     """
 
     kind: str  # "step" or "epoch"
@@ -85,7 +85,8 @@ def fit(
     best = Best(monitor if feed.valid is not None else "train_loss", patience, higher_is_better=_rises(monitor, metric))
     update = Update(model, step, optimizer, schedule, average, clip, l1, precision, seed, measure_every, device)
     at = Progress(base_lr=lr if lr is not None else optimizer.param_groups[0]["lr"])
-    parts = {"model": model, "optimizer": optimizer, "best": best} | ({"average": average} if average else {})
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "best": best}
+    parts |= {"average": average} if average else {}
     if start is not None:
         at = Progress(**start["progress"])
         for name, part in parts.items():

@@ -31,7 +31,9 @@ def locate(model: nn.Module, run: Callable[[], Any], inputs: Any) -> str:
             if not born and isinstance(output, Tensor) and not torch.isfinite(output).all():
                 given = all(torch.isfinite(a).all() for a in args if isinstance(a, Tensor) and a.is_floating_point())
                 came = "from finite inputs" if given else "from inputs that were not finite"
-                born.append(f"first in the output of module {name or 'the whole model'} ({type(module).__name__}), {came}")
+                born.append(
+                    f"first in the output of module {name or 'the whole model'} ({type(module).__name__}), {came}"
+                )
 
         return hook
 

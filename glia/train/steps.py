@@ -73,7 +73,7 @@ def _tensor(outputs: Any) -> Tensor:
 def supervised(loss: str | Loss = "cross_entropy", *, metric: Metric | None = None, **options: Any) -> Step:
     """A Step that compares outputs with targets.
 
-    loss: a name in the catalogue, with its `options` (weight, label_smoothing, ...), or any (outputs, targets) -> scalar.
+    loss: a name in the catalogue, with its `options` (weight, label_smoothing, ...), or (outputs, targets) -> scalar.
     An ensemble's outputs (N, K, C) are scored member by member: the mean of the losses, not the loss of the mean.
     Label smoothing is for training: validation is scored against the labels as they are.
     """

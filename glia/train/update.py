@@ -3,6 +3,7 @@
 import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -77,7 +78,7 @@ class Update:
             (loss if len(group) == 1 else loss * (rows / total)).backward()
             value = loss.item()
             if not math.isfinite(value):
-                where = locate(self.model, lambda batch=batch: self.step(self.model, batch), unpack(batch).args)
+                where = locate(self.model, partial(self.step, self.model, batch), unpack(batch).args)
                 raise NonFinite(at.step, at.epoch, value, where)
             at.loss_sum += value * rows
             at.metric_sum += 0.0 if outcome.metric is None else outcome.metric.item()
@@ -122,5 +123,3 @@ def seed_noise(seed: int, device: torch.device) -> None:
 def _rows(batch: Any) -> int:
     targets = unpack(batch).targets if not isinstance(batch, torch.Tensor) else batch
     return len(targets) if getattr(targets, "ndim", 0) else 1
-
-

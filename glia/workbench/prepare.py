@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from glia.data.images import ImageReader, is_image_source, prepare_images
+from glia.data.imagereader import ImageReader
+from glia.data.images import is_image_source, prepare_images
 from glia.data.prepared import Prepared, Reader
-from glia.data.tables import TableReader, prepare_table
+from glia.data.tablereader import TableReader
+from glia.data.tables import prepare_table
 from glia.errors import GliaError
 from glia.recipe import Recipe
 

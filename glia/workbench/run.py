@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from glia.predict.export import export
 from torch import nn
 
 from glia import disk
-from glia.data.facts import facts_from_dict
+from glia.data.facts import ImageFacts, TableFacts, facts_from_dict
 from glia.data.prepared import Reader
 from glia.data.task import Task
 from glia.errors import GliaError
@@ -102,9 +103,7 @@ class Run:
     def predict_file(self, source: Any, out: Path | str, *, keep: bool = False, overwrite: bool = False) -> int:
         """Predictions for a source of any size, written piece by piece to CSV, Parquet or JSON lines; rows written."""
         target = Path(out)
-        return predict_to_file(
-            self.model, self.task, self.reader, source, target, keep=keep, overwrite=overwrite
-        )
+        return predict_to_file(self.model, self.task, self.reader, source, target, keep=keep, overwrite=overwrite)
 
     def evaluate(self, source: Any) -> dict[str, float]:
         """Figures on new rows that have their answers."""
@@ -118,16 +117,14 @@ class Run:
 
     def export(self, path: Path | str, *, overwrite: bool = False) -> Path:
         """Write the network, with its preparation, as ONNX (`.onnx`) or a torch.export program (`.pt2`)."""
-        from glia.predict.export import export
-
         return export(self.model, self.task, self._example(), Path(path), overwrite=overwrite)
 
     def _example(self) -> torch.Tensor:
         """Two rows of the shape that the network takes."""
         facts = facts_from_dict(self._parts["facts"])
-        if facts.kind == "image":
+        if isinstance(facts, ImageFacts):
             return torch.zeros(2, facts.channels, facts.height, facts.width, dtype=torch.uint8)
-        return torch.zeros(2, len(facts.names)) if facts.kind == "table" else torch.zeros(2, *facts.shape)
+        return torch.zeros(2, len(facts.names)) if isinstance(facts, TableFacts) else torch.zeros(2, *facts.shape)
 
 
 def open_run(path: Path | str, model: nn.Module | None = None) -> Run:

@@ -174,7 +174,9 @@ def _use_threads(recipe: Recipe) -> None:
 def _may_fold(recipe: Recipe) -> bool:
     """Were no validation rows asked for in so many words?"""
     data = recipe.data
-    return data.valid is None and data.time is None and data.group is None and "valid_share" not in data.model_fields_set
+    return (
+        data.valid is None and data.time is None and data.group is None and "valid_share" not in data.model_fields_set
+    )
 
 
 def _name_for(recipe: Recipe) -> str:

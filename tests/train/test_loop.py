@@ -32,9 +32,7 @@ def problem(rows: int = ROWS, workers: int = 0, augment: Any = None) -> Batches:
 def network(dropout: float = 0.0) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        return nn.Sequential(
-            nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 2)
-        )
+        return nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 2))
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -80,7 +78,9 @@ def test_a_run_that_was_cut_goes_on_bit_for_bit(cut: int) -> None:
     """Weights, averaged weights, optimiser and every figure after the cut are those of the run that was not cut."""
     data = (problem(), problem(40))
     whole = network(dropout=0.3)
-    straight = [(m.kind, m.step, m.loss, m.lr, m.grad_norm, m.figures, m.best) for m in fit(whole, data, **settings(whole))]
+    straight = [
+        (m.kind, m.step, m.loss, m.lr, m.grad_norm, m.figures, m.best) for m in fit(whole, data, **settings(whole))
+    ]
     first = network(dropout=0.3)
     before, saved = [], None
     for moment in fit(first, data, **settings(first)):
@@ -171,7 +171,7 @@ def test_any_loader_and_dict_batches_and_labels_by_name() -> None:
 
 def test_a_loader_gives_the_same_run_twice_and_when_cut() -> None:
     data = problem()
-    make = lambda: DataLoader(TensorDataset(data.inputs, data.targets), 20, shuffle=True)  # noqa: E731
+    make = lambda: DataLoader(TensorDataset(data.inputs, data.targets), 20, shuffle=True)
     one = last_weights(make())
     torch.rand(5)
     assert same(one, last_weights(make()))
@@ -199,7 +199,9 @@ def test_early_stopping_keeps_the_best_weights() -> None:
 
 
 def test_monitor_by_accuracy_and_an_unknown_figure() -> None:
-    moments = [m for m in fit(network(), (problem(), problem(40)), epochs=8, monitor="valid_accuracy") if m.kind == "epoch"]
+    moments = [
+        m for m in fit(network(), (problem(), problem(40)), epochs=8, monitor="valid_accuracy") if m.kind == "epoch"
+    ]
     best = [m.figures["valid_accuracy"] for m in moments if m.best]
     assert best == sorted(set(best)) and best[-1] == max(m.figures["valid_accuracy"] for m in moments)
     with pytest.raises(GliaError, match="valid_accuracy"):

@@ -15,7 +15,13 @@ from glia.runs import checkpoint
 from glia.runs.packing import pack
 
 COMMAND = [sys.executable, "-c", "from glia.cli.main import main; main()"]
-SAME = ("chart.jsonl", "history.csv", "model/best.safetensors", "model/last.safetensors", "predictions/test.safetensors")
+SAME = (
+    "chart.jsonl",
+    "history.csv",
+    "model/best.safetensors",
+    "model/last.safetensors",
+    "predictions/test.safetensors",
+)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +77,16 @@ def test_killed_at_any_moment(tmp_path: Path, table: Path, model: str) -> None:
 
 
 def test_ctrl_c_stops_in_good_order(tmp_path: Path, table: Path) -> None:
-    train = [*COMMAND, "train", str(table), "--runs", str(tmp_path), *settings("mlp"), "epochs=4000", "checkpoint_s=999"]
+    train = [
+        *COMMAND,
+        "train",
+        str(table),
+        "--runs",
+        str(tmp_path),
+        *settings("mlp"),
+        "epochs=4000",
+        "checkpoint_s=999",
+    ]
     child = subprocess.Popen(train, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     run = tmp_path / "rows"
     deadline = time.monotonic() + 120
