@@ -81,7 +81,7 @@ def _from_npz(path: Path, target: Sequence[str], labelled: bool) -> Arrays:
         if len(target) > 1 or target[0] not in stored:
             raise unknown(f"array in {path.name}", ", ".join(target), stored)
         labels[_part(target[0], _LABELS) or ""] = target[0]
-    notes, parts = [], []
+    notes, parts, label = [], [], "label"
     for part, name in pictures.items():
         found = labels.get(part) if part in labels or part else _only_labels(stored, name)
         if labelled and found is None:
@@ -89,12 +89,10 @@ def _from_npz(path: Path, target: Sequence[str], labelled: bool) -> Arrays:
                 raise GliaError(f"{path.name} holds no labels for {name}", got=", ".join(stored), hint="target=NAME")
             notes.append(f"{name} has no labels and is left out.")
             continue
+        label = found if found and part == "" else label
         parts.append(_labelled(part, name, found if labelled else None, stored))
-    named = next(
-        (array for name, array in stored.items() if name.lower() in _CLASS_NAMES and array.dtype.kind == "U"), ()
-    )
-    label = labels.get("", "label") if "" in pictures else "label"
-    return Arrays(parts, tuple(map(str, named)), target=label, notes=tuple(notes))
+    texts = (array for name, array in stored.items() if name.lower() in _CLASS_NAMES and array.dtype.kind == "U")
+    return Arrays(parts, tuple(map(str, next(texts, ()))), target=label, notes=tuple(notes))
 
 
 def _labelled(part: str, pictures: str, labels: str | None, stored: dict[str, Array]) -> Part:

@@ -42,13 +42,13 @@ def value_range(parts: Sequence[Array]) -> tuple[float, float]:
 
 
 def to_uint8(pictures: Array, low: float, high: float) -> NDArray[np.uint8]:
-    """Values scaled so that `low` is 0 and `high` 255; what lies outside is cut. (N, C, H, W) in and out."""
+    """Values scaled so that `low` is 0 and `high` 255, NaN is `low`; what lies outside is cut. Any shape."""
     if pictures.dtype == np.uint8 and (low, high) == (0.0, 255.0):
-        return np.ascontiguousarray(pictures)
+        return np.require(pictures, requirements=["C", "W"])  # torch wants to be able to write
     out = np.empty(pictures.shape, np.uint8)
     for start in range(0, len(pictures), 1024):  # in pieces: the floats of all at once may not fit
         piece = pictures[start : start + 1024].astype(np.float32)
-        scaled = (piece - low) * (255.0 / ((high - low) or 1.0))
+        scaled = (np.nan_to_num(piece, nan=low, posinf=high, neginf=low) - low) * (255.0 / ((high - low) or 1.0))
         out[start : start + 1024] = np.rint(scaled).clip(0, 255)
     return out
 

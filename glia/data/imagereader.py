@@ -9,7 +9,7 @@ from warnings import warn
 import torch
 
 from glia.data.arrayfiles import Arrays, is_array_source, open_arrays
-from glia.data.arrays import channels_first, label_columns
+from glia.data.arrays import channels_first, finite, label_columns
 from glia.data.decode import is_picture_name
 from glia.data.labels import encode
 from glia.data.listing import Listing, any_pictures, class_of, test_folder
@@ -118,6 +118,8 @@ class ImageReader:
             pictures = channels_first(part.pictures, found.channels_first)
             if targets and part.labels is None:
                 raise GliaError("these pictures have no labels", expected="(x, y)")
+            if count := int((~finite(pictures)).sum()):
+                warn(f"{count} of {len(pictures)} pictures hold NaN or infinite values, read as black", stacklevel=2)
             for start in range(0, len(pictures), rows):
                 some = pictures[start : start + rows]
                 inputs = torch.from_numpy(array_rows(some, self.low, self.high, self.channels, self.size))

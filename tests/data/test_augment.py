@@ -1,6 +1,7 @@
 """Augmentation: a pure function of (seed, epoch, row), safe for the data, and exactly what it says."""
 
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -30,7 +31,13 @@ def facts(channels: int, side: int) -> ImageFacts:
 
 def test_splitmix64_gives_the_published_numbers() -> None:
     # The first outputs for seed 1234567, as in the test vectors of several independent implementations.
-    expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
+    expected = [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+        4593380528125082431,
+        16408922859458223821,
+    ]
     assert splitmix64(1234567, np.arange(5)).tolist() == expected
 
 
@@ -87,7 +94,8 @@ def test_moving_is_slicing_of_the_padded_picture() -> None:
     x = pictures(9, side=8)
     down, right = torch.arange(-4, 5) % 3 - 1, torch.arange(9) % 5 - 2
     flip = torch.arange(9) % 2 == 0
-    for reflect, mode in ((True, "reflect"), (False, "edge")):
+    modes: list[tuple[bool, Literal["reflect", "edge"]]] = [(True, "reflect"), (False, "edge")]
+    for reflect, mode in modes:
         out = moved(x, down, right, flip, reflect)
         for i in range(9):
             mirrored = x[i].numpy()[..., ::-1] if flip[i] else x[i].numpy()
