@@ -61,19 +61,23 @@ def is_yes_no(series: pl.Series) -> bool:
 
 
 def dates(series: pl.Series, form: str) -> pl.Series:
-    """Datetime in microseconds, UTC where the cells name a zone; null where the cell does not fit the format."""
+    """Datetime in microseconds, UTC where the cells name a zone; null where the cell does not fit the format.
+
+    form "": the column had a date type when it was first seen; text that comes later is read by what it looks like.
+    """
     if isinstance(series.dtype, pl.Datetime):
         return _without_zone(series).cast(pl.Datetime("us"))
     if series.dtype != pl.String:
         if series.dtype == pl.Date:
             return series.cast(pl.Datetime("us"))
         series = series.cast(pl.String)
+    form = form or date_format(series.drop_nulls()) or ""
+    if not form:
+        return pl.Series(series.name, [None] * len(series), dtype=pl.Datetime("us"))
     text = series.str.replace(r"^(\d{4}-\d{2}-\d{2})T", "${1} ")
     text = text.str.replace(r"(\d)(?:Z|[+-]00:?00)$", "${1}" if "%z" not in form else "${1}+0000")
     if form == MONTH:
         text, form = text.str.replace(r"^(\d{4}-\d{1,2})$", "${1}-01"), "%Y-%m-%d"
-    if not form:
-        return pl.Series(series.name, [None] * len(series), dtype=pl.Datetime("us"))
     parsed = _without_zone(text.str.strptime(pl.Datetime("us"), form, strict=False))
     year = parsed.dt.year()
     return parsed.set((year < 1000) | (year > 9999), None)

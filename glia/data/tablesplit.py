@@ -31,43 +31,52 @@ class Parts:
 
 def divide(study: Study, given: dict[str, Piece], data: "Data", seed: int) -> Parts:
     """Own shares of the source, and the parts that were given as files."""
-    piece, notes = study.piece, []
+    if study.time and study.group:
+        raise GliaError("rows cannot be divided by group and by time at once", hint="give one of the two")
+    piece = study.piece
     valid_share, test_share = (0.0 if name in given else share for name, share in _shares(data))
     least = 1 + (valid_share > 0) + (test_share > 0)
     if len(piece) < least:
         raise GliaError(f"{piece.name} has {len(piece)} usable rows", expected=f"at least {least}")
     equal = equal_rows(piece.frame.select(study.inputs))
-    distinct = len(piece) if equal is None else len(np.unique(equal))
-    if study.time:
-        if study.group:
-            raise GliaError("rows cannot be divided by group and by time at once", hint="give one of the two")
-        split = split_by_time(_times(study), valid_share, test_share)
-        how = f"by {study.time}: train, then valid, then test"
-    else:
-        if equal is not None and is_coarse(equal):
-            equal = None
-            notes.append(f"the inputs take only {distinct} different forms, so equal rows are in every part")
-        elif equal is not None:
-            repeats = len(piece) - distinct
-            notes.append(f"rows that repeat the inputs of an earlier one: {repeats}; equal rows stay in one part")
-        strata = _strata(study)
-        split = split_rows(len(piece), seed, valid_share, test_share, strata, _groups(study, equal))
-        how = _said(study, strata is not None, seed)
-    for name, share, rows in (("valid", valid_share, split.valid), ("test", test_share, split.test)):
-        if share and not len(rows):
+    split, how, notes = _own_split(study, equal, valid_share, test_share, seed)
+    shares = {"test": test_share, "valid": valid_share}
+    for name, share in shares.items():
+        if share and not len(getattr(split, name)):
             notes.append(f"no row could be spared for the {name} part: too few rows or groups")
-    shares = ", ".join(f"{share:.0%} {name}" for name, share in (("test", test_share), ("valid", valid_share)) if share)
-    how = f"{shares}, {how}" if shares else "all rows train"
+    how = f"{', '.join(f'{share:.0%} {name}' for name, share in shares.items() if share) or 'all rows train'}, {how}"
     own = {name: piece.take(rows) for name, rows in split._asdict().items() if len(rows)}
-    own |= {name: _given(other, study) for name, other in given.items()}
-    for name in given:
-        how += f"; {name} rows from {given[name].name}"
+    for name, other in given.items():
+        own[name] = _given(other, study)
+        how += f"; {name} rows from {other.name}"
         same = shared_rows(own[name].frame.select(study.inputs), own["train"].frame.select(study.inputs))
         if same:
-            notes.append(f"{same} rows of {given[name].name} have the same inputs as a training row")
+            notes.append(f"{same} rows of {other.name} have the same inputs as a training row")
     pieces = {name: own[name] for name in Split._fields if name in own}
     _check_classes(pieces, study.answer)
-    return Parts(pieces, how, len(piece) - distinct, tuple(notes))
+    duplicates = 0 if equal is None else len(equal) - len(np.unique(equal))
+    return Parts(pieces, how, duplicates, tuple(notes))
+
+
+def _own_split(
+    study: Study, equal: Int64s | None, valid_share: float, test_share: float, seed: int
+) -> tuple[Split, str, list[str]]:
+    """The parts of the source, how they were made, and what to say. equal: (N,) rows with the same inputs."""
+    if study.time:
+        split = split_by_time(_times(study), valid_share, test_share)
+        return split, f"by {study.time}: train, then valid, then test", []
+    notes = []
+    if equal is not None:
+        distinct = len(np.unique(equal))
+        if is_coarse(equal):
+            equal = None
+            notes.append(f"the inputs take only {distinct} different forms, so equal rows are in every part")
+        else:
+            repeats = len(equal) - distinct
+            notes.append(f"rows that repeat the inputs of an earlier one: {repeats}; equal rows stay in one part")
+    strata, groups = _strata(study), _groups(study, equal)
+    split = split_rows(len(study.piece), seed, valid_share, test_share, strata, groups)
+    return split, _said(study, strata is not None, seed), notes
 
 
 def _shares(data: "Data") -> tuple[tuple[str, float], tuple[str, float]]:
