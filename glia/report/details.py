@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from glia.report.overview import parameters
-from glia.report.read import Json, RunFiles, mapping_of, number, rows_of
+from glia.report.read import Json, RunFiles, mapping_of, names_of, number, rows_of
 from glia.report.words import clip, count, digits, percent, plain, seconds, size
 
 MOST_EXAMPLES = 24
@@ -81,7 +81,7 @@ def data_card(run: RunFiles) -> dict[str, Any] | None:
             {"what": str(item.get("what", "")), "why": str(item.get("why", "")), "count": plain(item.get("count"))}
             for item in rows_of(card.get("dropped"))
         ],
-        "notes": [str(note) for note in card.get("notes") or []],
+        "notes": names_of(card.get("notes")),
     }
 
 
@@ -129,7 +129,7 @@ def _column(item: Json, rows: float | None) -> dict[str, Any]:
         "length": round(100 * min(share, 1.0)),
         "distinct": f"{number(item.get('distinct')):,.0f}" if number(item.get("distinct")) is not None else "–",
         "why": str(item.get("why") or ""),
-        "example": [clip(value, 24) for value in item.get("example") or []],
+        "example": [clip(value, 24) for value in names_of(item.get("example"))],
         "stats": _stats(item.get("stats")),
     }
 

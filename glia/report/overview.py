@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from glia.report.read import Json, RunFiles, mapping_of, number, rows_of
+from glia.report.read import Json, RunFiles, mapping_of, names_of, number, rows_of
 from glia.report.svg import Axis, fitted
 from glia.report.training import best_epoch
 from glia.report.verdict import Contender, Verdict, headline, judge
@@ -55,11 +55,11 @@ def state(run: RunFiles) -> dict[str, str]:
 
 def task_in_words(run: RunFiles) -> Markup | None:
     """Predicts `species` (3 classes) from 6 columns of penguins.csv. None when the task is not known yet."""
-    targets = [str(name) for name in run.task.get("targets") or []]
+    targets = names_of(run.task.get("targets"))
     kind = run.task.get("kind")
     if not targets or kind not in ("classify", "multilabel", "regress"):
         return None
-    classes = [str(name) for name in run.task.get("classes") or []]
+    classes = names_of(run.task.get("classes"))
     what = {
         "classify": f"({listed(classes)})" if len(classes) == 2 else f"({len(classes)} classes)",
         "multilabel": "(each yes or no)" if len(targets) > 1 else "(yes or no)",
@@ -212,7 +212,7 @@ def _best(key: str, results: list[Json]) -> float | None:
 def _by_target(run: RunFiles, part: str) -> list[dict[str, Any]]:
     """RMSE, MAE and R2 of each target, where there are several."""
     values = mapping_of(run.metrics.get(part))
-    names = [str(name) for name in run.task.get("targets") or []] if headline(run) == "rmse" else []
+    names = names_of(run.task.get("targets")) if headline(run) == "rmse" else []
     table = [(name, [number(values.get(f"{key}_{name}")) for key in ("rmse", "mae", "r2")]) for name in names]
     return [{"name": name, "cells": ["–" if v is None else digits(v) for v in row]} for name, row in table if any(row)]
 

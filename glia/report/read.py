@@ -88,7 +88,7 @@ def _load(folder: Path, name: str, read: Callable[[Path], Any], kind: type, unre
         return kind()
     try:
         value = read(path)
-    except (OSError, ValueError, SafetensorError):
+    except (OSError, ValueError, RecursionError, SafetensorError):
         unread.append(name)
         return kind()
     if not isinstance(value, kind):
@@ -126,7 +126,7 @@ def _lines(path: Path) -> Iterator[Json]:
         for line in file:
             try:
                 value = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(value, dict):
                 yield value
@@ -167,6 +167,11 @@ def _nan(value: Any) -> float:
 def rows_of(value: Any) -> list[Json]:
     """The mappings in a list; nothing when it is no list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def names_of(value: Any) -> list[str]:
+    """The items of a list as text; nothing when it is no list."""
+    return [str(item) for item in value] if isinstance(value, list) else []
 
 
 def mapping_of(value: Any) -> Json:

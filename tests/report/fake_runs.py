@@ -20,7 +20,7 @@ HOSTILE = [
     '"><img src=x onerror=alert(1)>',
     "</script><script>alert(2)</script>",
     "</style><svg onload=alert(3)>",
-    "{{ 7 * 7 }}{% raw %}",
+    "{{ 7331 * 7 }}{% raw %}",
     "javascript:alert(4)",
     "' onmouseover='alert(5)",
     "<!--<script>",

@@ -3,9 +3,10 @@
   const plots = JSON.parse(document.getElementById("plots").textContent);
   const tip = document.getElementById("tip");
   const add = (parent, tag, text, className) => {
-    const child = parent.appendChild(document.createElement(tag));
+    const child = document.createElement(tag);
     child.textContent = text;
     if (className) child.className = className;
+    parent.append(child, " ");
     return child;
   };
   const hide = () => { tip.hidden = true; };
