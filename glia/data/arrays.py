@@ -14,9 +14,9 @@ _RANGES = ((0, 1), (-1, 1), (0, 16), (0, 255), (0, 65535))  # of values, as peop
 
 def channels_first(pictures: Array, prefer: bool) -> Array:
     """(N, C, H, W) view of pictures in any of the layouts of `Part`; C is 1, 3 or 4."""
-    if pictures.ndim == 3:
+    if pictures.ndim == 3 and 0 not in pictures.shape[1:]:
         return pictures[:, None]
-    if pictures.ndim == 4:
+    if pictures.ndim == 4 and 0 not in pictures.shape[1:]:
         first, last = pictures.shape[1] in (1, 3, 4), pictures.shape[3] in (1, 3, 4)
         if first and (prefer or not last):
             return pictures
@@ -71,7 +71,7 @@ def finite(pictures: Array) -> NDArray[np.bool_]:
     """(N,) which pictures hold numbers only."""
     if pictures.dtype.kind in "ub":
         return np.ones(len(pictures), bool)
-    return np.asarray(np.isfinite(pictures.reshape(len(pictures), -1)).all(1))
+    return np.asarray(np.isfinite(pictures).all(axis=tuple(range(1, pictures.ndim))))
 
 
 def label_columns(labels: Array, target: Sequence[str], asked: str) -> dict[str, list[str]]:

@@ -18,7 +18,7 @@ from glia.data.imagecard import image_card
 from glia.data.imageparts import Division, conflicting, divide
 from glia.data.imagereader import ImageReader
 from glia.data.labels import encode, kind_of, sorted_classes, task_of
-from glia.data.listing import Listing, any_pictures, by_class_folders, joined
+from glia.data.listing import Listing, by_class_folders, holds_pictures, joined
 from glia.data.pathtable import PathTable, by_table, names_pictures
 from glia.data.pictures import Int64s, Pictures, from_arrays, from_files
 from glia.data.prepared import Prepared
@@ -37,7 +37,7 @@ def is_image_source(source: Any) -> bool:
     if isinstance(source, (str, Path)):
         path = Path(source)
         if path.is_dir():
-            return bool(any_pictures(path))
+            return holds_pictures(path)
         if is_picture_name(path) or not path.is_file():
             return is_picture_name(path)
     try:

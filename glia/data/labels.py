@@ -29,7 +29,9 @@ def kind_of(answers: Answers, asked: str, folders: bool) -> str:
         return "classify"
     distinct = len(set(cells))
     fractions = bool((numbers != np.round(numbers)).any())
-    return "regress" if distinct > (10 if fractions else max(_MANY, 0.1 * len(cells))) else "classify"
+    if fractions:
+        return "regress" if distinct > 10 else "classify"
+    return "regress" if distinct > max(_MANY, 0.1 * len(cells)) or 2 * distinct > len(cells) > 4 else "classify"
 
 
 def task_of(answers: Answers, kind: str, train: NDArray[np.int64]) -> Task:

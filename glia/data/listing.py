@@ -114,6 +114,11 @@ def any_pictures(root: Path) -> list[Path]:
     return _walk(root)[0]
 
 
+def holds_pictures(root: Path) -> bool:
+    """Whether there is any picture below; stops at the first."""
+    return any(map(is_picture_name, _files(root, set())))
+
+
 def test_folder(root: Path) -> Path:
     """The test folder of a folder that has one beside its train folder; otherwise the folder itself."""
     parts = {PARTS[f.name.lower()]: f for f in _folders(root) if f.name.lower() in PARTS}

@@ -199,6 +199,8 @@ def renamed(cells: list[str], names: Sequence[str]) -> list[str]:
 
 
 def _within_limit(names: Sequence[str], broken: dict[int, str], limit: float) -> None:
+    if not names:
+        raise GliaError("there are no pictures", expected="some of each class")
     if len(broken) > limit * len(names) or len(broken) == len(names):
         what = f"{len(broken)} of {len(names)} pictures cannot be read: {_named(names, broken)}"
         raise GliaError(what, expected=f"at most {limit:.0%}", hint="repair or remove them, or a higher bad_limit")

@@ -166,6 +166,24 @@ def test_lengths_must_agree() -> None:
         open_arrays((random_pictures(3, 4, 4), labels(4)))
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.zeros((0, 5, 5)), np.zeros(0), "no pictures"),
+        (np.zeros((4, 0, 5)), np.arange(4) % 2, "holds no pictures"),
+        (random_pictures(9, 5, 5), np.zeros(9), "only one class"),
+        (np.zeros((4, 5, 5), complex), np.arange(4) % 2, "complex"),
+    ],
+)
+def test_nothing_to_learn_from_is_one_clear_line(x: Any, y: Any, message: str) -> None:
+    with pytest.raises(GliaError, match=message):
+        prepare((x, y))
+
+
+def test_numbers_that_never_repeat_are_no_classes() -> None:
+    assert prepare((random_pictures(20, 5, 5), np.arange(20))).task.kind == "regress"
+
+
 def test_what_is_no_array_source(tmp_path: Path) -> None:
     np.savez(tmp_path / "table.npz", x=np.zeros((5, 4)), y=labels(5))
     for source in (tmp_path / "table.npz", (np.zeros((5, 4)), labels(5)), "nowhere.npz", [1, 2], None):
