@@ -67,14 +67,13 @@ class _Estimator(BaseEstimator):
         tags.non_deterministic = False
         return tags
 
-    def _fit(self, X: Any, y: Array, extra: dict[str, Any]) -> Self:
-        frame, kinds = self._frame(X, reset=True)
+    def _fit(self, frame: pl.DataFrame, kinds: dict[str, str], y: Array) -> Self:
         if len(frame) != len(y):
             raise GliaError(f"X has {len(frame)} rows and y {len(y)}", expected="the same number")
         table = frame.with_columns(pl.Series(TARGET, y))
         settings = {name: value for name, value in self.get_params(deep=False).items() if value is not None}
         recipe = Recipe.of(**settings).updated(
-            source=table, target=(TARGET,), task=self.task_kind, kinds=kinds, test_share=0.0, **extra
+            source=table, target=(TARGET,), task=self.task_kind, kinds=kinds, test_share=0.0
         )
         if len(frame) < FEW:
             recipe = recipe.updated(valid_share=0.0)
@@ -130,12 +129,13 @@ class Classifier(ClassifierMixin, _Estimator):
         """X: array (rows, columns) of numbers, or a pandas or polars frame of any columns. y: (rows,) labels."""
         if y is None:
             raise GliaError("requires y to be passed, but the target y is None")
+        frame, kinds = self._frame(X, reset=True)
         labels = column_or_1d(y, warn=True)
         check_classification_targets(labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
-            raise GliaError("y holds a single class", got=repr(self.classes_[0]), expected="at least two classes")
-        return self._fit(X, codes.astype(np.int64), {})
+            raise GliaError("y holds one class", got=f"{list(self.classes_)} alone", expected="at least two classes")
+        return self._fit(frame, kinds, codes.astype(np.int64))
 
     def predict_proba(self, X: Any) -> Array:
         """Probability of each class, in the order of `classes_`: (rows, classes)."""
@@ -144,7 +144,8 @@ class Classifier(ClassifierMixin, _Estimator):
 
     def predict(self, X: Any) -> Array:
         """The most probable class of each row."""
-        return self.classes_[self.predict_proba(X).argmax(1)]
+        best = self.predict_proba(X).argmax(1)
+        return self.classes_[best]
 
 
 class Regressor(RegressorMixin, _Estimator):
@@ -159,10 +160,11 @@ class Regressor(RegressorMixin, _Estimator):
         """X: array (rows, columns) of numbers, or a pandas or polars frame of any columns. y: (rows,) numbers."""
         if y is None:
             raise GliaError("requires y to be passed, but the target y is None")
+        frame, kinds = self._frame(X, reset=True)
         values = column_or_1d(y, warn=True, dtype=np.float64)
         if not np.isfinite(values).all():
             raise GliaError("y holds NaN or infinity", expected="finite numbers")
-        return self._fit(X, values, {})
+        return self._fit(frame, kinds, values)
 
     def predict(self, X: Any) -> Array:
         """The value of each row, in the units of y: (rows,)."""

@@ -57,7 +57,9 @@ def finish(folder: RunFolder, session: Session, tell: Tell) -> None:
     last = "test" if "test" in found else "valid" if "valid" in found else "train"
     files = {f"{name}.safetensors": safetensors.torch.save(part) for name, part in found.items() if name != "train"}
     rows = getattr(session.data, last) or session.data.train
-    files |= worst(task, found[last], rows, session.data.reader, session.recipe.data.source)
+    given = session.recipe.data
+    source = {"test": given.test, "valid": given.valid}.get(last) or given.source
+    files |= worst(task, found[last], rows, session.data.reader, source)
     disk.write_folder(folder.path / "predictions", files)
 
 

@@ -1,0 +1,48 @@
+"""What the README shows, run as it stands, on small data of the same shape."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small titanic.csv, new.csv, labelled.csv, photos/ and more_photos/."""
+    folder = tmp_path_factory.mktemp("readme")
+    rng = np.random.default_rng(0)
+    lines = []
+    for number in range(240):
+        sex, age, pclass = rng.choice(["male", "female"]), rng.integers(1, 80), rng.integers(1, 4)
+        survived = int(rng.random() < (0.8 if sex == "female" else 0.15))
+        fare, name = rng.gamma(2.0, 15.0), f"Person {number}"
+        lines.append(f"{survived},{pclass},{name},{sex},{age if number % 9 else ''},{fare:.2f},{number // 2}")
+    header = "survived,pclass,name,sex,age,fare,family"
+    for name, rows in (("titanic", lines), ("labelled", lines[:50]), ("new", lines[50:60])):
+        (folder / f"{name}.csv").write_text("\n".join([header, *rows]) + "\n")
+    for label in ("light", "dark"):
+        for number in range(24):
+            picture = rng.integers(0, 90, (16, 16, 3)) + (150 if label == "light" else 0)
+            path = folder / "photos" / label / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture.astype(np.uint8)).save(path)
+    shutil.copytree(folder / "photos" / "dark", folder / "more_photos")
+    return folder
+
+
+@pytest.mark.parametrize(("kind", "code"), BLOCKS, ids=[code.split("\n")[0][:40] for _, code in BLOCKS])
+def test_the_readme_runs(place: Path, kind: str, code: str) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = ["bash", "-euo", "pipefail", "-c", code] if kind == "bash" else [sys.executable, "-c", code]
+    answer = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "Traceback" not in answer.stderr
