@@ -11,17 +11,21 @@ from torch.nn import functional as F
 
 from glia.data.facts import ImageFacts
 from glia.data.task import Task
-from glia.models.normalise import image_facts, initialise, normalise
+from glia.errors import unknown
+from glia.models.normalise import image_facts, normalise
+from glia.nn.init import initialise
 
+_ACTS = {"relu": torch.relu, "tanh": torch.tanh}
+_POOLS = {"max": F.max_pool2d, "average": F.avg_pool2d}
 MAP = 5  # pixels a side of the last feature maps: what the paper's 32 x 32 input leaves
 
 
 class LeNet5(nn.Module):
     """Two 5 x 5 convolutions with pooling, then 120, 84 and the outputs. (N, C, H, W) -> (N, outputs).
 
-    The modern form, 61,706 parameters for 28 x 28 or 32 x 32 grey images and ten classes. Where it differs from the paper
-    (60,000): C3 sees all six maps of S2, not the table of chosen ones; pooling has no weights; ReLU and maximum for
-    scaled tanh and average (`activation="tanh", pooling="average"` gives those back); the output layer is linear
+    The modern form, 61,706 parameters for 28 x 28 or 32 x 32 grey images and ten classes. Where it differs from the
+    paper (60,000): C3 sees all six maps of S2, not the table of chosen ones; pooling has no weights; ReLU and maximum
+    for scaled tanh and average (`activation="tanh", pooling="average"` gives those back); the output layer is linear
     instead of radial basis functions.
     Sizes: the paper pads 28 pixels to 32, and so does the first convolution below 32. Maps larger than 5 x 5 after the
     last pooling are averaged to 5 x 5; images below 28 pad the second convolution too, and their maps stay small.
@@ -43,8 +47,7 @@ class LeNet5(nn.Module):
         self.output = nn.Linear(84, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        act = torch.tanh if self.activation == "tanh" else torch.relu
-        pool = F.avg_pool2d if self.pooling == "average" else F.max_pool2d
+        act, pool = _ACTS[self.activation], _POOLS[self.pooling]
         x = pool(act(self.c1(self.normalise(x))), 2)  # (N, 6, H/2, W/2)
         x = pool(act(self.c3(x)), 2)  # (N, 16, H/4, W/4) about
         if x.shape[2:] != self.map:
@@ -63,6 +66,9 @@ def lenet5(
     dropout: float = 0.0,
 ) -> LeNet5:
     """LeNet-5 for images of at least 8 x 8."""
+    for what, given, choices in (("activation", activation, _ACTS), ("pooling", pooling, _POOLS)):
+        if given not in choices:
+            raise unknown(f"{what} of lenet5", given, choices)
     net = LeNet5(image_facts(facts, "lenet5"), task.outputs, activation, pooling, dropout)
     initialise(net, activation, generator)
     return net

@@ -1,73 +1,85 @@
 """Multilayer perceptrons, for any kind of input; the linear model is the one without hidden layers.
 
-Rumelhart, Hinton, Williams 1986, "Learning representations by back-propagating errors".
+Rumelhart, Hinton, Williams 1986, "Learning representations by back-propagating errors", Nature 323.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
-from glia.data.facts import Facts, ImageFacts, TensorFacts
+from glia.catalog import entry as catalog
+from glia.data.facts import Facts, ImageFacts, TableFacts, TensorFacts
 from glia.data.task import Task
 from glia.errors import unknown
-from glia.models.normalise import initialise, normalise
+from glia.models.normalise import normalise
+from glia.models.tabular import TableFeatures
+from glia.nn.init import initialise
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "tanh": nn.Tanh,
-    "elu": nn.ELU,
-    "selu": nn.SELU,
-    "leaky_relu": nn.LeakyReLU,
-}
-NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
+_NORMS = ("batch", "layer", "rms", "none")  # those that need nothing but the width
 
 
-class Flat(nn.Module):
-    """(N, *shape) of any dtype -> (N, D) float."""
+class Floats(nn.Module):
+    """(N, ...) of any dtype -> (N, D) float."""
+
+    def __init__(self, facts: TensorFacts):
+        super().__init__()
+        self.width = prod(facts.shape)
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(1).float()
 
 
-def features(facts: Facts) -> tuple[nn.Module, int]:
-    """The module that turns raw inputs into (N, D) floats, and D."""
-    if isinstance(facts, ImageFacts):
-        return nn.Sequential(normalise(facts), nn.Flatten()), facts.channels * facts.height * facts.width
-    if isinstance(facts, TensorFacts):
-        return Flat(), prod(facts.shape)
-    raise NotImplementedError
+class Pixels(nn.Module):
+    """Raw images (N, C, H, W) -> (N, C * H * W), standardised."""
+
+    def __init__(self, facts: ImageFacts):
+        super().__init__()
+        self.normalise = normalise(facts)
+        self.width = facts.channels * facts.height * facts.width
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.normalise(x).flatten(1)
+
+
+def features(facts: Facts, generator: torch.Generator) -> Floats | Pixels | TableFeatures:
+    """The module that turns raw inputs into (N, `width`) floats."""
+    if isinstance(facts, TableFacts):
+        return TableFeatures(facts, generator)
+    return Pixels(facts) if isinstance(facts, ImageFacts) else Floats(facts)
+
+
+def _norm(name: str, width: int) -> nn.Module:
+    entry = catalog.find("norms", name)
+    if entry.name not in _NORMS:
+        raise unknown("norm of an mlp", name, _NORMS)
+    return catalog.load(entry)(width)
+
+
+def _hidden(width: int, wide: int, activation: str, dropout: float, norm: str | None) -> list[nn.Module]:
+    """One hidden layer: linear, norm, activation, dropout."""
+    normed = _norm(norm, wide) if norm else None
+    biased = not isinstance(normed, nn.BatchNorm1d)  # it takes the mean off, and has a bias of its own
+    layers: list[nn.Module] = [nn.Linear(width, wide, bias=biased)]
+    if normed is not None:
+        layers.append(normed)
+    layers.append(catalog.load(catalog.find("activations", activation))())
+    return [*layers, nn.Dropout(dropout)] if dropout else layers
 
 
 class MLP(nn.Module):
-    """Raw inputs -> features -> (linear, norm, activation, dropout) for each hidden width -> linear. (N, ...) -> (N, outputs)."""
+    """Raw inputs -> features -> hidden layers -> linear. (N, ...) -> (N, outputs)."""
 
-    def __init__(
-        self, facts: Facts, outputs: int, hidden: Sequence[int], activation: str, dropout: float, norm: str | None
-    ):
+    def __init__(self, features: nn.Module, widths: Sequence[int], hidden: Sequence[nn.Module]):
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise unknown("activation", activation, ACTIVATIONS)
-        if norm is not None and norm not in NORMS:
-            raise unknown("norm", norm, NORMS)
-        self.features, width = features(facts)
-        layers: list[nn.Module] = []
-        for wide in hidden:
-            layers.append(nn.Linear(width, wide))
-            if norm is not None:
-                layers.append(NORMS[norm](wide))
-            layers.append(ACTIVATIONS[activation]())
-            if dropout:
-                layers.append(nn.Dropout(dropout))
-            width = wide
-        self.body = nn.Sequential(*layers)
-        self.output = nn.Linear(width, outputs)
+        self.features = features
+        self.hidden = nn.Sequential(*hidden)
+        self.output = nn.Linear(widths[-2], widths[-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.output(self.body(self.features(x)))
+        out: Tensor = self.output(self.hidden(self.features(x)))
+        return out
 
 
 def mlp(
@@ -80,12 +92,21 @@ def mlp(
     dropout: float = 0.0,
     norm: str | None = None,
 ) -> MLP:
-    """Fully connected layers of the widths in `hidden`; norm: None, "batch" or "layer"."""
-    net = MLP(facts, task.outputs, hidden, activation, dropout, norm)
-    initialise(net, activation, generator)
+    """Fully connected layers of the widths in `hidden`; norm: "batch", "layer", "rms" or None."""
+    first = features(facts, generator)
+    widths = [first.width, *hidden, task.outputs]
+    layers = [
+        layer for a, b in zip(widths[:-2], hidden, strict=True) for layer in _hidden(a, b, activation, dropout, norm)
+    ]
+    net = MLP(first, widths, layers)
+    for part in (net.hidden, net.output):  # the features have drawn their own
+        initialise(part, activation, generator)
     return net
 
 
 def linear(facts: Facts, task: Task, generator: torch.Generator) -> MLP:
-    """The linear model: linear, logistic or softmax regression, by the task's loss."""
-    return mlp(facts, task, generator, hidden=())
+    """The linear model: linear, logistic or softmax regression, by the task's loss. It begins at zero weights, since
+    its loss has a single minimum and no symmetry to break."""
+    net = mlp(facts, task, generator, hidden=())
+    nn.init.zeros_(net.output.weight)
+    return net

@@ -49,15 +49,3 @@ def image_facts(facts: object, model: str) -> ImageFacts:
 def halvings(facts: ImageFacts, comfortable: int = 32) -> int:
     """How often to halve the picture before the body of a network that was made for `comfortable` pixels a side."""
     return max(0, round(math.log2(min(facts.height, facts.width) / comfortable)))
-
-
-def initialise(module: nn.Module, activation: str, generator: torch.Generator) -> None:
-    """He for ReLU, Glorot otherwise; biases 0."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d):
-            if activation == "relu":
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
-            else:
-                nn.init.xavier_uniform_(layer.weight, generator=generator)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)

@@ -11,7 +11,9 @@ from torch.nn import functional as F
 
 from glia.data.facts import ImageFacts
 from glia.data.task import Task
-from glia.models.normalise import halvings, image_facts, initialise, normalise
+from glia.errors import unknown
+from glia.models.normalise import halvings, image_facts, normalise
+from glia.nn.init import initialise
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> nn.Conv2d:
@@ -61,6 +63,8 @@ class ResNet(nn.Module):
 
     def __init__(self, facts: ImageFacts, outputs: int, blocks: int, width: int, shortcut: str, dropout: float):
         super().__init__()
+        if shortcut not in ("A", "B"):
+            raise unknown("shortcut", shortcut, ("A", "B"))
         self.normalise = normalise(facts)
         self.stem = _stem(facts, width)
         widths = [width, width, 2 * width, 4 * width]
