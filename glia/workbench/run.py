@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from glia.predict.export import export
 from torch import nn
 
 from glia import disk
@@ -16,6 +15,7 @@ from glia.data.task import Task
 from glia.errors import GliaError
 from glia.models.build import build
 from glia.predict.evaluate import evaluate
+from glia.predict.export import export
 from glia.predict.predict import predict_frame, predict_to_file
 from glia.report.page import render
 from glia.runs.folder import RunFolder

@@ -13,6 +13,7 @@ from glia.data.prepared import Prepared
 from glia.errors import GliaError
 from glia.models.build import build
 from glia.recipe import Recipe
+from glia.report.tensorboard import tensorboard
 from glia.runs import checkpoint, machine
 from glia.runs.folder import RunFolder, plain_name
 from glia.train.nonfinite import NonFinite
@@ -20,7 +21,7 @@ from glia.workbench.finish import finish, save_model, status, write_report
 from glia.workbench.plan import Choice, plan, weighted
 from glia.workbench.prepare import prepare, with_full_paths
 from glia.workbench.run import Run
-from glia.workbench.session import Session, Watcher, run_training, stop_on_signal
+from glia.workbench.session import Session, Watcher, chart_rhythm, run_training, stop_on_signal
 
 Tell = Callable[[str], None]
 Begin = Callable[[Session, RunFolder, list[Choice]], tuple[Watcher, ...]]
@@ -145,6 +146,8 @@ def _go(
     with disk.locked(folder.path), stop_on_signal(tell) as stop:
         status(folder, "running", "", {}, began)
         watchers = begin(session, folder, choices) if begin else ()
+        if session.recipe.train.tensorboard:
+            watchers += (tensorboard(folder.path, chart_rhythm(session.total_steps()), tell),)
         try:
             run_training(folder, session, state, watchers, stop)
         except NonFinite as error:
