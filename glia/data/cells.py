@@ -56,7 +56,10 @@ def yes_no(series: pl.Series, decimal: str = ".") -> pl.Series:
 
 def is_yes_no(series: pl.Series) -> bool:
     """Only words of one pair, such as yes and no, in any case."""
-    found = set(series.drop_nulls().str.to_lowercase().unique())
+    words = series.drop_nulls().unique()
+    if len(words) > 2 * 3:  # two words in at most a few spellings
+        return False
+    found = set(words.str.to_lowercase())
     return any(found == set(pair) for pair in YES_NO)
 
 

@@ -1,6 +1,8 @@
 """Tables that are in memory already: polars, pandas, a dict of arrays, one matrix."""
 
 from collections.abc import Mapping
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from glia.data.source import Opened, ReadOptions, check_names
 from glia.errors import GliaError
 
 NAME = "the table given"
+_KNOWN = (str, bool, int, float, date, timedelta, Decimal, list, dict)  # polars has a type for each
 
 
 def open_frame(data: Any, options: ReadOptions) -> Opened:
@@ -71,8 +74,13 @@ def _series(name: str, values: Any) -> pl.Series:
         array = array.astype(np.float64)
     if array.dtype.kind in "biufM":
         return pl.Series(name, array)
-    items = [None if item is None or item != item else item for item in array.tolist()]
+    items = [None if _missing(item) else item for item in array.tolist()]
     kinds = {type(item) for item in items if item is not None}
-    if len(kinds) <= 1 or kinds <= {int, float}:
+    if kinds <= {int, float} or (len(kinds) == 1 and issubclass(kinds.pop(), _KNOWN)):
         return pl.Series(name, items, strict=False)
     return pl.Series(name, [None if item is None else str(item) for item in items], dtype=pl.String)
+
+
+def _missing(item: Any) -> bool:
+    """None, NaN, or one of pandas' own words for it, which cannot be compared."""
+    return item is None or type(item).__name__ in ("NAType", "NaTType") or (isinstance(item, float) and item != item)

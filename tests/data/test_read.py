@@ -199,6 +199,34 @@ def test_whole_number_like_text_keeps_its_spelling() -> None:
     assert frame["mixed"].to_list() == ["1", "a", None]
 
 
+def test_pandas_columns_of_every_type() -> None:
+    frame = pd.DataFrame(
+        {
+            "whole": pd.array([1, None, 3], dtype="Int64"),
+            "flag": pd.array([True, None, False], dtype="boolean"),
+            "text": pd.array(["a", None, "c"], dtype="string"),
+            "level": pd.Categorical(["u", "v", None]),
+            "zone": pd.date_range("2024-01-01", periods=3, tz="Europe/Berlin"),
+            "month": pd.period_range("2024-01", periods=3, freq="M"),
+            "mixed": [1, "x", None],
+        }
+    )
+    found = load(frame).frame
+    assert found.drop("zone").to_dict(as_series=False) == {
+        "whole": [1, None, 3],
+        "flag": [True, None, False],
+        "text": ["a", None, "c"],
+        "level": ["u", "v", None],
+        "month": ["2024-01", "2024-02", "2024-03"],
+        "mixed": ["1", "x", None],
+    }
+    assert found["zone"].dtype.is_temporal()
+    with pytest.raises(GliaError, match="unequal length"):
+        load({"a": [1, 2], "b": [1]})
+    with pytest.raises(GliaError, match="two columns called 'a'"):
+        load(pd.DataFrame([[1, 2]], columns=["a", "a"]))
+
+
 @pytest.mark.parametrize(("name", "rows", "columns"), [("iris", 150, 5), ("wine", 178, 14), ("breast-cancer", 569, 31)])
 def test_bundled_sets(name: str, rows: int, columns: int) -> None:
     opened = open_table(name, ReadOptions())
