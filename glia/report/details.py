@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from glia.report.overview import parameters
+from glia.report.overview import network_name, parameters
 from glia.report.read import Json, RunFiles, mapping_of, names_of, number, rows_of
 from glia.report.words import clip, count, digits, percent, plain, seconds, size
 
@@ -96,6 +96,7 @@ def _card_facts(card: Json, duplicates: float | None) -> list[tuple[str, str]]:
         ("Rows", f"{number(card.get('rows')) or 0:,.0f}"),
         ("Parts", ", ".join(f"{value:,.0f} {key}" for key, value in parts.items())),
         ("Split", str(card.get("split") or "")),
+        ("Augmentation", plain(card["augment"]) if card.get("augment") else ""),
         ("Duplicates", "" if duplicates is None else "none" if duplicates == 0 else count(duplicates, "row")),
         ("Imbalance", "" if ratio is None else f"largest class {digits(ratio, 2)} times the smallest"),
         ("Fingerprint", str(card.get("fingerprint") or "")),
@@ -185,7 +186,7 @@ def model(run: RunFiles) -> list[tuple[str, str]]:
     if not run.network:
         return []
     weights = parameters(run.network)
-    lines = [("Network", str(run.network.get("name", "")))]
+    lines = [("Network", network_name(run.network))]
     lines += [("Weights", f"{weights:,.0f}")] if weights is not None else []
     lines += _lines(mapping_of(run.network.get("options")))
     return [(name, text) for name, text in lines if text and text != "–"]
@@ -194,24 +195,25 @@ def model(run: RunFiles) -> list[tuple[str, str]]:
 def machine(run: RunFiles) -> list[tuple[str, str]]:
     """What it ran on."""
     facts = dict(run.machine)
-    took, memory = number(facts.pop("seconds", None)), number(facts.pop("peak_memory_bytes", None))
+    facts.pop("seconds", None)
+    memory = number(facts.pop("peak_memory_bytes", None))
     versions = mapping_of(facts.pop("versions", None))
     lines = _lines({name.replace("_", " "): value for name, value in facts.items() if value not in (None, "")})
-    lines += [("took", seconds(took))] if took is not None else []
+    lines += [("took", seconds(run.took))] if run.took is not None else []
     lines += [("peak memory", size(memory))] if memory is not None else []
     return lines + _lines({name: version for name, version in versions.items() if version})
 
 
 def commands(run: RunFiles) -> list[tuple[str, str]]:
-    """What to type, from the folder that holds the runs' folder."""
-    place = shlex.quote(f"{run.folder.parent.name}/{run.folder.name}".lstrip("/"))
-    recipe = shlex.quote(f"{run.folder.parent.name}/{run.folder.name}/recipe.toml".lstrip("/"))
+    """What to type, from the folder that holds the runs' folder; only what this run can do as it stands."""
+    place = f"{run.folder.resolve().parent.name}/{run.folder.resolve().name}".lstrip("/")
     new = "new-pictures/" if run.card.get("kind") == "image" else "new.csv"
-    return [
-        ("Repeat this run", f"glia train --recipe {recipe}"),
-        ("Go on from the last checkpoint", f"glia resume {place}"),
-        ("Use the network", f"glia predict {place} {new}"),
-    ]
+    lines = [("Repeat this run", f"glia train --recipe {shlex.quote(f'{place}/recipe.toml')}")]
+    if run.status.get("state") != "finished":
+        lines.append(("Go on from the last checkpoint", f"glia resume {shlex.quote(place)}"))
+    if run.network:
+        lines.append(("Use the network", f"glia predict {shlex.quote(place)} {new}"))
+    return lines
 
 
 def cell(value: Any) -> str:

@@ -34,6 +34,7 @@ FINDING_LINES = [
     ("Evidence", "evidence"),
     ("Cause", "cause"),
     ("Cure", "cure"),
+    ("Safe", "safe"),
     ("Tried", "trial"),
     ("Gain", "gain"),
 ]
@@ -88,16 +89,21 @@ def _source(run: RunFiles) -> str:
 def facts(run: RunFiles) -> list[str]:
     """The line below: the network, its size, rows, time, when."""
     found = []
-    if run.network.get("name"):
+    if name := network_name(run.network):
         weights = parameters(run.network)
-        found.append(f"{run.network['name']}" + (f" with {count(weights, 'weight')}" if weights is not None else ""))
+        found.append(name + (f" with {count(weights, 'weight')}" if weights is not None else ""))
     if (rows := number(run.card.get("rows"))) is not None:
         found.append(count(rows, "row"))
-    if (took := number(run.machine.get("seconds"))) is not None:
-        found.append(f"trained in {seconds(took)}")
+    if (time := run.took) is not None:
+        found.append(f"trained in {seconds(time)}")
     if run.machine.get("started"):
         found.append(str(run.machine["started"])[:16].replace("T", " "))
     return found
+
+
+def network_name(network: Json) -> str:
+    """The name in the catalogue, or the class of a network of the user's own."""
+    return str(network.get("name") or network.get("class") or "")
 
 
 def parameters(network: Json) -> float | None:

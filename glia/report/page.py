@@ -63,9 +63,9 @@ def _view(run: RunFiles) -> dict[str, Any]:
 
 
 def _parts(run: RunFiles) -> list[dict[str, Any]]:
-    """Figures and tables of the answers, the test set first."""
+    """Figures and tables of the answers, the test set first; the training set only where there is no other."""
     found = []
-    for part, title in (("test", "test set"), ("valid", "validation set")):
+    for part, title in (("test", "test set"), ("valid", "validation set"), ("train", "training set")):
         curves = mapping_of(run.curves.get(part))
         shown = {
             "key": part,
@@ -78,7 +78,7 @@ def _parts(run: RunFiles) -> list[dict[str, Any]]:
         }
         if shown["confusion"] or shown["classes"] or shown["plots"]:
             found.append(shown)
-    return found
+    return [one for one in found if one["key"] != "train"] or found
 
 
 def _rows(curves: dict[str, Any]) -> str:

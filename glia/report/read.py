@@ -48,6 +48,12 @@ class RunFiles:
     predictions: dict[str, Predictions] = field(default_factory=dict)  # by part
     unread: list[str] = field(default_factory=list)
 
+    @property
+    def took(self) -> float | None:
+        """Seconds that training took, where that was written down."""
+        given = number(self.machine.get("seconds"))
+        return number(self.status.get("seconds")) if given is None else given
+
 
 def read_run(folder: Path) -> RunFiles:
     """Read what is there of the run in `folder`."""

@@ -58,8 +58,7 @@ def _verdict(run: RunFiles, part: str, key: str, value: float) -> Verdict:
     predictions = run.predictions.get(part)
     rows = len(predictions) if predictions else number(mapping_of(run.card.get("parts")).get(part))
     error = _error(str(run.task.get("kind")), key, value, predictions, rows)
-    took = number(run.machine.get("seconds"))
-    network = Contender("this network", value, error, took, network=True)
+    network = Contender("this network", value, error, run.took, network=True)
     items = rows_of(run.metrics.get("baselines"))
     others = [other for item in items if (other := _baseline(item, part, key, network, rows))]
     others.sort(key=lambda other: other.value, reverse=key not in LOWER_IS_BETTER)
