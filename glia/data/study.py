@@ -46,7 +46,7 @@ def study_table(whole: Piece, data: "Data", offered: tuple[str, ...]) -> Study:
     piece = whole.take(answered(whole, targets))
     if not len(piece):
         raise GliaError(f"no row of {whole.name} has a value in target {', '.join(map(repr, targets))}")
-    task = data.task
+    task: str = data.task
     if task == "auto" and len(targets) == 1 and targets[0] in kinds:
         task = KIND_OF_ANSWER.get(kinds[targets[0]], task)
     answer = plan_answer(piece, targets, task)

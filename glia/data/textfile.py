@@ -30,9 +30,12 @@ class TextFile:
 
     def lines(self) -> Iterator[str]:
         """Lines with their ends as they stand, so that a quoted cell may hold a line end."""
-        with complain(self.path), open_bytes(self.path) as raw:
-            with io.TextIOWrapper(raw, encoding=self.encoding, newline="") as text:
-                yield from text
+        with (
+            complain(self.path),
+            open_bytes(self.path) as raw,
+            io.TextIOWrapper(raw, encoding=self.encoding, newline="") as text,
+        ):
+            yield from text
 
     def sample(self) -> list[str]:
         """The first lines: enough to see how the file is written."""
