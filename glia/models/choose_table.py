@@ -1,12 +1,14 @@
 """Which network fits a table, by its number of rows, and how it trains."""
 
+from collections.abc import Callable
 from math import ceil, log2
 from typing import Any, NamedTuple
 
 from glia.data.facts import TableFacts
 from glia.data.task import Task
+from glia.errors import unknown
 
-FEW, MANY, HUGE = 60, 2_000, 100_000  # rows
+FEW, MANY, HUGE = 20, 1_000, 100_000  # rows
 
 
 class Choice(NamedTuple):
@@ -21,22 +23,31 @@ class Choice(NamedTuple):
 def choose_table(facts: TableFacts, rows: int, task: Task) -> Choice:
     """The default network for `rows` training rows."""
     if rows < FEW:
-        why = f"{rows} rows are too few for more than a linear model (below {FEW})"
-        return Choice("linear", {}, _linear(rows), why)
-    if rows < MANY:
+        name, why = "linear", f"{rows} rows are too few for more than a linear model (below {FEW})"
+    elif rows < MANY:
+        name = "folds"
         why = f"below {MANY:,} rows: ten small networks, each kept from a fifth of the rows, beside linear models"
-        return Choice("folds", {}, _folds(rows), why)
-    why = f"{MANY:,} rows or more: eight members that share their weights, with piecewise-linear embeddings"
-    return Choice("tabm", {}, _tabm(rows), why)
+    else:
+        name = "tabm"
+        why = f"{MANY:,} rows or more: eight members that share their weights, with piecewise-linear embeddings"
+    return Choice(name, {}, train_settings(name, rows), why)
+
+
+def train_settings(name: str, rows: int) -> dict[str, Any]:
+    """How "linear", "folds" or "tabm" trains on `rows` rows, also where it was asked for by name."""
+    by_name: dict[str, Callable[[int], dict[str, Any]]] = {"linear": _linear, "folds": _folds, "tabm": _tabm}
+    if name not in by_name:
+        raise unknown("model for tables with settings of its own", name, by_name)
+    return by_name[name](max(rows, 1))
 
 
 def _linear(rows: int) -> dict[str, Any]:
-    return _settings(max(rows, 1), epochs=1000, patience=200, lr=0.01, weight_decay=0.01)
+    return _settings(min(rows, 256), epochs=1000, patience=200, lr=0.01, weight_decay=0.01)
 
 
 def _folds(rows: int) -> dict[str, Any]:
     """1,500 to 4,000 steps, 100 epochs where that lies between; stops after 30 % of them without gain."""
-    batch = min(max(2 ** round(log2(rows / 16)), 32), 256)
+    batch = _power_of_two(rows / 16, 32)
     steps = ceil(rows / batch)  # an epoch
     budget = min(max(100 * steps, 1500), 4000)
     epochs = ceil(budget / steps)
@@ -44,8 +55,13 @@ def _folds(rows: int) -> dict[str, Any]:
 
 
 def _tabm(rows: int) -> dict[str, Any]:
-    batch = 256 if rows <= HUGE else 1024
+    batch = _power_of_two(rows / 16, 64) if rows <= HUGE else 1024
     return _settings(batch, epochs=100, patience=8, lr=2e-3, weight_decay=3e-4)
+
+
+def _power_of_two(size: float, least: int) -> int:
+    """The power of two that is nearest to `size`, within least .. 256."""
+    return min(max(2 ** round(log2(size)), least), 256)
 
 
 def _settings(batch: int, *, epochs: int, patience: int, lr: float, weight_decay: float) -> dict[str, Any]:

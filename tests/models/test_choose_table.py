@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from glia.data.facts import TableFacts
 from glia.data.task import Task
-from glia.models.choose_table import choose_table
+from glia.errors import GliaError
+from glia.models.choose_table import choose_table, train_settings
 
 FACTS = TableFacts(("a",), (0,), (0.0,), (1.0,), (0.0,), (1.0,), (False,), ((0.0, 1.0),), 100)
 TASK = Task("classify", ("y",), classes=("no", "yes"))
@@ -16,7 +17,7 @@ TASK = Task("classify", ("y",), classes=("no", "yes"))
 
 @pytest.mark.parametrize(
     ("rows", "name"),
-    [(1, "linear"), (59, "linear"), (60, "folds"), (1_999, "folds"), (2_000, "tabm"), (10**7, "tabm")],
+    [(0, "linear"), (19, "linear"), (20, "folds"), (999, "folds"), (1_000, "tabm"), (10**7, "tabm")],
 )
 def test_rows_decide(rows, name):
     choice = choose_table(FACTS, rows, TASK)
@@ -24,9 +25,9 @@ def test_rows_decide(rows, name):
     assert "rows" in choice.why
 
 
-@given(st.integers(60, 1_999))
+@given(st.integers(1, 20_000))
 def test_folds_get_the_same_budget_of_steps_whatever_the_rows(rows):
-    train = choose_table(FACTS, rows, TASK).train
+    train = train_settings("folds", rows)
     steps = ceil(rows / train["batch_size"])
     assert 32 <= train["batch_size"] <= 256
     assert 1_500 <= train["epochs"] * steps < 4_000 + steps
@@ -37,3 +38,8 @@ def test_large_tables_get_larger_batches():
     assert (
         choose_table(FACTS, 100_000, TASK).train["batch_size"] < choose_table(FACTS, 100_001, TASK).train["batch_size"]
     )
+
+
+def test_a_model_without_such_settings_is_named():
+    with pytest.raises(GliaError, match="tabn"):
+        train_settings("tabn", 100)
