@@ -6,17 +6,23 @@ nothing says so.
 """
 
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+_GUARDED: WeakSet[Optimizer] = WeakSet()
+
 
 def guard(optimizer: Optimizer) -> Optimizer:
     """Keep gradients and loaded state in their parameters' layout; let momentum begin late where a gradient comes late.
 
-    Returns the optimizer. A copy.deepcopy of it has no guard (torch drops hooks): call this on the copy.
+    Returns the optimizer; guarding it twice is guarding it once. A copy.deepcopy has no guard (torch drops hooks).
     """
+    if optimizer in _GUARDED:
+        return optimizer
+    _GUARDED.add(optimizer)
     optimizer.register_step_pre_hook(_before_step)
     optimizer.register_load_state_dict_post_hook(_after_load)
     return optimizer

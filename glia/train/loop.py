@@ -15,6 +15,7 @@ from torch import nn
 from glia.errors import GliaError
 from glia.optim.average import Average
 from glia.optim.build import build as build_optimizer
+from glia.optim.layout import guard
 from glia.optim.schedules import Schedule
 from glia.train.best import Best
 from glia.train.feed import Feed, moved
@@ -77,7 +78,7 @@ def fit(
     clipped. Raises NonFinite when a loss is not finite, before the weights are touched.
     """
     step = step or supervised("cross_entropy")
-    optimizer = optimizer or build_optimizer("adamw", model, lr=lr or 1e-3)
+    optimizer = guard(optimizer) if optimizer else build_optimizer("adamw", model, lr=lr or 1e-3)
     feed = Feed.of(data, batch_size)
     feed = feed.on_train() if getattr(step, "valid_on_train", False) else feed
     device = next((p.device for p in model.parameters()), torch.device("cpu"))

@@ -155,6 +155,9 @@ def _go(
             status(folder, "failed", str(error), folder.history(), began)
             write_report(folder, tell)
             raise
+        except GliaError as error:
+            status(folder, "failed", str(error), folder.history(), began)
+            raise
         if stop.asked:
             status(folder, "stopped", "asked to stop", folder.history(), began)
             write_report(folder, tell)
