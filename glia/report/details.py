@@ -26,11 +26,14 @@ def examples(run: RunFiles) -> list[dict[str, Any]]:
 def _example(run: RunFiles, item: Json) -> dict[str, Any]:
     share = number(item.get("share"))
     loss = number(item.get("loss"))
-    cells = [(str(name), clip(plain(value), 40)) for name, value in mapping_of(item.get("cells")).items()]
+    told = set(names_of(run.task.get("targets")))  # the targets stand above the cells already
+    cells = [(str(name), clip(plain(value), 40) or "–") for name, value in mapping_of(item.get("cells")).items()]
+    cells = [(name, text) for name, text in cells if name not in told]
     return {
         "name": str(item.get("name", "")),
         "target": clip(_answer(item.get("target")), 60),
         "predicted": clip(_answer(item.get("predicted")), 60),
+        "wrong": run.task.get("kind") == "classify" and item.get("target") != item.get("predicted"),
         "share": percent(share) if share is not None else "",
         "loss": digits(loss, 3) if loss is not None else "",
         "cells": cells[:6],
@@ -137,8 +140,9 @@ def _column(item: Json, rows: float | None) -> dict[str, Any]:
 
 def _stats(value: Any) -> str:
     """min 1, median 3, max 9; or the commonest levels."""
-    stats = mapping_of(value)
-    return clip(plain(stats), 110) if stats else ""
+    stats = dict(mapping_of(value))
+    levels = [f"{plain(level.get('value'))} ({plain(level.get('count'))})" for level in rows_of(stats.pop("top", None))]
+    return clip(", ".join([plain(stats)] * bool(stats) + levels), 110)
 
 
 def _class_rows(classes: Json) -> list[dict[str, Any]]:
