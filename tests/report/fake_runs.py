@@ -136,6 +136,10 @@ def guesses(targets: Array, classes: int, sure: float, seed: int = 1) -> Array:
     return odds / odds.sum(axis=1, keepdims=True)
 
 
+NUMBERS = {"min": 32.1, "median": 44.45, "max": 59.6}
+LEVELS = {"top": [{"value": "Biscoe", "count": 168}, {"value": "Dream", "count": 124}]}
+
+
 def columns(names: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
     """Data card entries of (name, kind, role) columns."""
     made = []
@@ -147,7 +151,7 @@ def columns(names: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
                 "name": name, "kind": kind, "role": role, "missing": [0, 2, 0, 11, 0][i % 5], "distinct": 8 + 37 * i,
                 "why": why or ("every value is a number" if numeric else "text with few values"),
                 "example": ["39.1", "40.3", "46.25"] if numeric else ["Biscoe", "Dream", "Torgersen"],
-                "stats": {"min": 32.1, "median": 44.45, "max": 59.6} if numeric else {"top": [{"value": "Biscoe", "count": 168}, {"value": "Dream", "count": 124}]},
+                "stats": NUMBERS if numeric else LEVELS,
             }
         )  # fmt: skip
     return made

@@ -141,7 +141,8 @@ def test_a_finished_run_says_what_matters(tmp_path: Path) -> None:
         "Test accuracy", "Do you need a network?", "gradient boosting", "no clear difference",
         "overfitting", "train loss 0.071, valid loss 0.154, ratio 2.17", "dropout 0.1 -> 0.3",
         "Gradient norm", "Confusion", "ROC curve", "Calibration", "record_id", "every row has its own value",
-        "11 rows have no value for sex", "Biscoe (168), Dream (124)", "Fingerprint", "range test: the loss fell fastest at 0.02",
+        "11 rows have no value for sex",
+        "Biscoe (168), Dream (124)", "Fingerprint", "range test: the loss fell fastest at 0.02",
         "glia train --recipe runs/penguins-3/recipe.toml",
         "glia predict runs/penguins-3 new.csv", "AMD EPYC 9R14", "4,611", "best: epoch 29",
     ):  # fmt: skip
