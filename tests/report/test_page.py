@@ -9,7 +9,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from fake_runs import HOSTILE, KINDS, begin, failed, hostile, houses, many_classes, penguins, pictures, write_json
+from fake_parts import begin, write_json
+from fake_runs import HOSTILE, KINDS, failed, hostile, houses, many_classes, penguins, pictures
 from hypothesis import given
 from hypothesis import strategies as st
 
