@@ -61,7 +61,7 @@ def _tabm(rows: int) -> dict[str, Any]:
 
 def _power_of_two(size: float, least: int) -> int:
     """The power of two that is nearest to `size`, within least .. 256."""
-    return min(max(2 ** round(log2(size)), least), 256)
+    return min(max(1 << max(round(log2(size)), 0), least), 256)
 
 
 def _settings(batch: int, *, epochs: int, patience: int, lr: float, weight_decay: float) -> dict[str, Any]:

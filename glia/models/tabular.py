@@ -210,11 +210,13 @@ class Folds(Ensemble):
         self.categories = Categories(facts)
         self._span(facts)
         plain = self.numbers.width + self.numbers.gaps + self.categories.width
-        width = plain + (self.pieces.width if self.pieces else 0)
-        fan_in = width + VECTOR * self.categories.wides
+        bent = self.pieces.width if self.pieces else 0
+        fan_in = plain + VECTOR * self.categories.wides
         self.vectors = self.categories.vectors(members * VECTOR, generator) if self.categories.wides else None
         first = layers[0]
-        self.first = nn.Parameter(_uniform((width, members * first), fan_in, generator))
+        start = _uniform((plain, members * first), fan_in, generator)
+        # Zeros for the bins: each member starts smooth in the numbers, and bends only where the rows ask for it.
+        self.first = nn.Parameter(torch.cat([start, torch.zeros(bent, members * first)]))
         self.first_bias = nn.Parameter(_uniform((members * first,), fan_in, generator))
         if self.vectors is not None:
             vector_width = VECTOR * self.categories.wides
