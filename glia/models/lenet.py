@@ -3,6 +3,7 @@
 LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to document recognition", section II.B, figure 2.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -15,8 +16,8 @@ from glia.errors import unknown
 from glia.models.normalise import image_facts, normalise
 from glia.nn.init import initialise
 
-_ACTS = {"relu": torch.relu, "tanh": torch.tanh}
-_POOLS = {"max": F.max_pool2d, "average": F.avg_pool2d}
+_ACTS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "tanh": torch.tanh}
+_POOLS: dict[str, Callable[[Tensor, int], Tensor]] = {"max": F.max_pool2d, "average": F.avg_pool2d}
 MAP = 5  # pixels a side of the last feature maps: what the paper's 32 x 32 input leaves
 
 
