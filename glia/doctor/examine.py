@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from glia.doctor.checks import (
     dead_relu,
     exploding_gradient,
+    first_loss_too_high,
     gradients_not_cleared,
     inputs_not_normalised,
     loss_does_not_fit_output,
@@ -28,6 +29,7 @@ CHECKS: tuple[tuple[Rule, Check], ...] = (
     (parameter_without_gradient.RULE, parameter_without_gradient.check),
     (loss_does_not_fit_output.RULE, loss_does_not_fit_output.check),
     (inputs_not_normalised.RULE, inputs_not_normalised.check),
+    (first_loss_too_high.RULE, first_loss_too_high.check),
     (non_finite.RULE, non_finite.check),
     (dead_relu.RULE, dead_relu.check),
     (vanishing_gradient.RULE, vanishing_gradient.check),
@@ -38,12 +40,13 @@ CHECKS: tuple[tuple[Rule, Check], ...] = (
 
 # Cause -> the symptoms that say nothing new beside it.
 EXPLAINS: dict[str, frozenset[str]] = {
-    "GL101": frozenset({"GL301"}),
-    "GL104": frozenset({"GL101", "GL206", "GL301", "GL302", "GL303", "GL304", "GL305"}),
+    "GL101": frozenset({"GL204", "GL301"}),
+    "GL104": frozenset({"GL101", "GL204", "GL206", "GL301", "GL302", "GL303", "GL304", "GL305"}),
     "GL203": frozenset({"GL301", "GL304"}),
+    "GL204": frozenset({"GL301", "GL305"}),
     "GL206": frozenset({"GL301", "GL304"}),
     "GL207": frozenset({"GL301", "GL305"}),
-    "GL302": frozenset({"GL301", "GL305"}),
+    "GL302": frozenset({"GL301", "GL304", "GL305"}),
     "GL303": frozenset({"GL301", "GL304"}),
     "GL304": frozenset({"GL301"}),
     "GL305": frozenset({"GL301"}),

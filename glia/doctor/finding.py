@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any, Literal
 
 Severity = Literal["error", "warning", "note"]
@@ -40,10 +41,12 @@ class Rule:
     def finding(
         self, severity: Severity, where: str, evidence: Mapping[str, Any], cause: str, cure: str, *, safe: bool
     ) -> Finding:
-        """A finding of this rule. Numbers are rounded to four digits: they are to be read."""
-        plain = {key: _readable(value) for key, value in evidence.items()}
+        """A finding of this rule. Numbers are rounded to four digits; those that are not known are left out."""
+        plain = {key: _readable(value) for key, value in evidence.items() if value == value}
         return Finding(self.code, self.name, severity, where, plain, cause, cure, safe)
 
 
 def _readable(value: Any) -> Any:
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.4g}") if isfinite(value) else str(value)

@@ -73,6 +73,11 @@ class LayerVitals:
         """Does it hold weights of its own (not only the scale and shift of a norm)?"""
         return self.weight_norm == self.weight_norm and "Norm" not in self.kind
 
+    @property
+    def place(self) -> str:
+        """What people call it: its path and class."""
+        return f"{self.module or 'the model'} ({self.kind})"
+
 
 @dataclass(frozen=True, slots=True)
 class ParameterFacts:

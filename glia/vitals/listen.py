@@ -95,7 +95,7 @@ class Models:
         self.answers[id(module)] = (module, spread(out), taken)
 
     def before_step(self, theirs: set[int]) -> None:
-        """The gradients as the optimiser of the parameters `theirs` (ids) finds them, and the weights to compare with."""
+        """The gradients as the optimiser of `theirs` (ids of parameters) finds them, and the weights as they were."""
         self.measured += 1
         for root in self.roots:
             self.graded.update(id(p) for p in root.parameters() if p.grad is not None)
@@ -290,7 +290,7 @@ def listen() -> Iterator[Chart]:
         listener.on_backward(tensors)
         backward(tensors, *args, **kwargs)
 
-    torch.autograd.backward = heard  # type: ignore[assignment]
+    torch.autograd.backward = heard
     always = [
         register_optimizer_step_pre_hook(listener.on_step),
         register_optimizer_step_post_hook(listener.on_stepped),

@@ -2,12 +2,13 @@
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from glia.vitals.chart import LossFacts, Spread
 
@@ -24,11 +25,18 @@ _LOSSES = {
     "SmoothL1LossBackward0": "smooth_l1",
     "HuberLossBackward0": "huber",
 }
+_OF_NUMBERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": functional.mse_loss,
+    "bce": functional.binary_cross_entropy,
+    "bce_logits": functional.binary_cross_entropy_with_logits,
+    "smooth_l1": functional.smooth_l1_loss,
+    "huber": functional.huber_loss,
+}
 _WEIGHTS = "torch::autograd::AccumulateGrad"
 
 
 def spread(tensor: Tensor, columns: bool = False) -> Spread:
-    """The numbers in a tensor (N, ...), from its first rows when it is large. columns: also how wide (N, F) ones are."""
+    """The numbers in a tensor (N, ...), of its first rows when large. columns: also how wide those of (N, F) are."""
     x = sample(tensor.detach())
     if not x.numel() or x.is_complex():
         return Spread(rows=len(tensor) if tensor.ndim else 1)
@@ -42,9 +50,12 @@ def spread(tensor: Tensor, columns: bool = False) -> Spread:
     var, mean = torch.var_mean(kept, correction=0)
     low, high = kept.aminmax()
     zero = x == 0
-    figures = torch.stack([mean, var.sqrt(), low, high, zero.to(mean.dtype).mean()]).tolist()
+    middle, std, lowest, highest, zeros = torch.stack(
+        [mean, var.sqrt(), low, high, zero.to(mean.dtype).mean()]
+    ).tolist()
     narrow, wide = _widths(x) if columns and x.ndim == 2 and len(x) > 1 and not bad else (math.nan, math.nan)
-    return Spread(*figures, _dead(zero), bad, len(tensor) if tensor.ndim else 1, narrow, wide)
+    rows = len(tensor) if tensor.ndim else 1
+    return Spread(middle, std, lowest, highest, zeros, _dead(zero), bad, rows, narrow, wide)
 
 
 def sample(x: Tensor, most: int = SAMPLE) -> Tensor:
@@ -53,7 +64,7 @@ def sample(x: Tensor, most: int = SAMPLE) -> Tensor:
 
 
 def _dead(zero: Tensor) -> float:
-    """Share of units that are 0 everywhere. Which axis holds the units of (N, A, B) cannot be told: the lesser share."""
+    """Share of units that are 0 everywhere. Which axis of (N, A, B) holds them cannot be told: the lesser share."""
     if zero.ndim < 2:
         return 0.0
     axes = (1, 2) if zero.ndim == 3 else (1,)
@@ -74,7 +85,7 @@ def norm(tensors: Iterable[Tensor]) -> float:
 
 
 def first_tensor(value: Any) -> Tensor | None:
-    """The first tensor in what a module takes or gives: itself, or the first within a tuple, list, dict or dataclass."""
+    """The first tensor in what a module takes or gives: itself, or within a tuple, list, dict or dataclass."""
     if isinstance(value, Tensor):
         return value
     if isinstance(value, dict):
@@ -99,8 +110,8 @@ class LossReading:
             return
         x = sample(targets.detach())
         if not x.is_floating_point():
-            if self.facts["classes"] <= MOST_CLASSES:
-                self.labels.update(x[x >= 0].flatten().tolist())
+            if 0 < self.facts["classes"] <= MOST_CLASSES:
+                self.labels.update(x[(x >= 0) & (x < self.facts["classes"])].tolist())
             return
         columns = x.double().flatten(1) if x.ndim > 1 else x.double().unsqueeze(1)
         var, mean = torch.var_mean(columns, 0, correction=0)
@@ -136,8 +147,7 @@ def read_loss(loss: Tensor, step: int) -> tuple[LossReading, Tensor | None]:
     """
     node, kind, path = _loss_node(loss.grad_fn)
     before = tuple(_names_before(node)) if node is not None else ()
-    given: Tensor | None = None if kind in ("unknown", "l1") else getattr(node, "_saved_self", None)
-    targets: Tensor | None = None if given is None else getattr(node, "_saved_target", None)
+    given, targets = _saved(node) if kind not in ("unknown", "l1") else (None, None)
     if kind == "nll" and before[:1] == ("LogSoftmax",):
         kind = "cross_entropy"
     facts: dict[str, Any] = {"kind": kind, "step": step, "path": path, "before": before, "total": loss.item()}
@@ -151,9 +161,19 @@ def read_loss(loss: Tensor, step: int) -> tuple[LossReading, Tensor | None]:
     return LossReading(facts), targets
 
 
+def _saved(node: Any) -> tuple[Tensor | None, Tensor | None]:
+    """(outputs, targets) that a loss function kept, whichever came first; None where both or neither were computed."""
+    computed = [edge is not None for edge, _ in node.next_functions[:2]]
+    kept = getattr(node, "_saved_self", None), getattr(node, "_saved_target", None)
+    if computed in ([True], [True, False]):
+        return kept
+    return (kept[1], kept[0]) if computed == [False, True] else (None, None)
+
+
 def _loss_node(root: Any) -> tuple[Any, str, tuple[str, ...]]:
     """(node of the loss function, its kind, operations from the scalar to it), breadth first; None and "unknown"."""
-    waiting, seen = deque([(root, ())] if root is not None else []), set()
+    waiting: deque[tuple[Any, tuple[str, ...]]] = deque([(root, ())] if root is not None else [])
+    seen: set[Any] = set()
     while waiting and len(seen) < WIDEST_GRAPH:
         node, path = waiting.popleft()
         if node in seen:
@@ -175,23 +195,12 @@ def _own_mean(kind: str, given: Tensor, targets: Tensor) -> float:
     """The mean of a loss function without weights, from what it saved."""
     given = given.float()
     if kind in ("nll", "cross_entropy"):
-        index = targets.unsqueeze(min(1, given.ndim - 1))
-        kept = targets >= 0
-        return (
-            -given.gather(min(1, given.ndim - 1), index.clamp(min=0))
-            .squeeze(min(1, given.ndim - 1))[kept]
-            .mean()
-            .item()
-        )
-    targets = targets.float()
-    functions = {
-        "mse": torch.nn.functional.mse_loss,
-        "bce": torch.nn.functional.binary_cross_entropy,
-        "bce_logits": torch.nn.functional.binary_cross_entropy_with_logits,
-        "smooth_l1": torch.nn.functional.smooth_l1_loss,
-        "huber": torch.nn.functional.huber_loss,
-    }
-    return functions[kind](given, targets).item()
+        rows = given.movedim(1, -1).flatten(0, -2) if given.ndim > 1 else given.unsqueeze(0)
+        labels = targets.flatten()
+        # Labels outside the classes are ignored ones; as an index they would end the whole process on a GPU.
+        picked = -rows.gather(1, labels.clamp(0, rows.shape[1] - 1).unsqueeze(1)).squeeze(1)
+        return picked[(labels >= 0) & (labels < rows.shape[1])].mean().item()
+    return _OF_NUMBERS[kind](given, targets.float()).item()
 
 
 def _children(node: Any) -> list[Any]:

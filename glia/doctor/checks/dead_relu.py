@@ -45,9 +45,9 @@ def _dead_shares(chart: Chart) -> dict[str, list[float]]:
     start: dict[int, LayerVitals] = {}
     for layer in chart.layers:
         if "ReLU" in layer.kind and layer.output.rows >= FEWEST_ROWS:
-            found.setdefault(f"{layer.module} ({layer.kind})", []).append(layer.output.dead)
+            found.setdefault(layer.place, []).append(layer.output.dead)
         elif layer.weighted and layer.leaf:
             first = start.setdefault(layer.step, layer)
             if layer is not first and layer.input.rows >= FEWEST_ROWS:
-                found.setdefault(f"input of {layer.module} ({layer.kind})", []).append(layer.input.dead)
+                found.setdefault(f"input of {layer.place}", []).append(layer.input.dead)
     return found

@@ -8,8 +8,8 @@ Not a fault when: the run learns (recurrent networks have rare high gradients, a
 Source: Pascanu, Mikolov, Bengio 2013, arXiv 1211.5063.
 """
 
-import math
 from collections.abc import Iterator
+from math import isfinite
 from statistics import median
 
 from glia.doctor.checks.learning import learning
@@ -23,12 +23,12 @@ GROWN, HUGE, FEWEST = 100.0, 100.0, 6
 
 def check(chart: Chart) -> Iterator[Finding]:
     seen = learning(chart)
-    norms = [step.grad_norm for step in chart.steps if step.grad_norm == step.grad_norm]
+    norms = [step.grad_norm for step in chart.steps if isfinite(step.grad_norm)]
     if seen is None or not seen.failed or len(norms) < FEWEST:
         return
     third = len(norms) // 3
     early, late = median(norms[:third]), median(norms[-third:])
-    relative = {path: value for path, value in relative_gradients(chart).items() if math.isfinite(value)}
+    relative = relative_gradients(chart)
     worst = max(relative, key=lambda path: relative[path], default=None)
     times = relative[worst] if worst is not None else 0.0
     if late <= GROWN * early and times <= HUGE:
@@ -37,7 +37,7 @@ def check(chart: Chart) -> Iterator[Finding]:
         "warning",
         worst or "the whole model",
         {"early_grad_norm": early, "late_grad_norm": late, "gradient_over_weight": times, **seen.evidence()},
-        "the updates make the next gradients larger: the learning rate, or the scale of inputs or targets, is too large",
+        "each update makes the next gradients larger: the learning rate, or the scale of the data, is too large",
         "clip gradients by norm 1 and lower the learning rate to a tenth",
         safe=False,
     )

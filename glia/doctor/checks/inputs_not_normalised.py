@@ -31,8 +31,8 @@ def check(chart: Chart) -> Iterator[Finding]:
     cause = "the inputs are not scaled" if large else "the columns of the inputs have very different scales"
     yield RULE.finding(
         "warning",
-        f"input of {layer.module or 'the model'} ({layer.kind})",
-        {key: value for key, value in evidence.items() if value == value} | seen.evidence(),
+        f"input of {layer.place}",
+        evidence | seen.evidence(),
         f"{cause}, and the loss does not get below that of knowing nothing",
         "standardise each column with the mean and standard deviation of the training rows",
         safe=True,

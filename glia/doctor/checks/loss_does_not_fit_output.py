@@ -1,10 +1,10 @@
 """loss-does-not-fit-output (GL203)
 
 Finds: a softmax before cross-entropy, or a sigmoid before binary cross-entropy with logits, both of which apply their
-    own; and a first loss far above that of knowing nothing in a run that then does not learn.
-Hurts: softmax of a softmax squeezes the logits into 0..1, so the loss cannot fall below ln(1 + (C - 1) / e) and its
-    gradient fades; a network that starts sure and wrong must first unlearn.
-Evidence: the operations between the last weights and the loss; the first loss and the loss of knowing nothing.
+    own.
+Hurts: softmax of a softmax sees logits in 0..1, so the loss cannot fall below ln(1 + (C - 1) / e), and its gradient
+    fades.
+Evidence: the operations between the last weights and the loss; the first loss, and the lowest that can be reached.
 Cure: give the loss the raw outputs (logits); apply softmax only to show probabilities.
 Not a fault when: the loss takes probabilities (NLLLoss after log_softmax, BCELoss after sigmoid).
 Source: torch.nn.CrossEntropyLoss and BCEWithLogitsLoss; Goodfellow, Bengio, Courville 2016, section 6.2.2.
@@ -13,7 +13,7 @@ Source: torch.nn.CrossEntropyLoss and BCEWithLogitsLoss; Goodfellow, Bengio, Cou
 from collections.abc import Iterator
 from math import e, log
 
-from glia.doctor.checks.learning import failed, learning
+from glia.doctor.checks.learning import failed
 from glia.doctor.finding import Finding, Rule
 from glia.vitals.chart import Chart, LossFacts
 
@@ -38,8 +38,6 @@ def check(chart: Chart) -> Iterator[Finding]:
         applied = _applied_twice(loss)
         if applied:
             yield _twice(chart, loss, applied)
-        elif failed(chart):
-            yield from _far_from_chance(chart, loss)
 
 
 def _applied_twice(loss: LossFacts) -> str:
@@ -61,18 +59,3 @@ def _twice(chart: Chart, loss: LossFacts, applied: str) -> Finding:
         f"give the loss the raw outputs of the last layer, without {applied}",
         safe=True,
     )
-
-
-def _far_from_chance(chart: Chart, loss: LossFacts) -> Iterator[Finding]:
-    seen = learning(chart)
-    if loss.kind != "cross_entropy" or loss.step > 0 or seen is None or loss.value < 3 * loss.chance + 1:
-        return
-    if loss.value == loss.value and loss.chance == loss.chance:
-        yield RULE.finding(
-            "warning",
-            f"the first loss ({loss.kind})",
-            {"first_loss": loss.value, "loss_of_knowing_nothing": loss.chance, "last_loss": seen.last},
-            "the untrained network is sure of wrong answers: its first weights, or its inputs, are too large",
-            "start the last layer with small weights, and standardise the inputs",
-            safe=False,
-        )

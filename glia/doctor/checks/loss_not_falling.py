@@ -23,11 +23,10 @@ def check(chart: Chart) -> Iterator[Finding]:
     steps = max((step.step for step in chart.steps), default=0) + 1
     if seen is None or seen.share >= LITTLE or seen.last != seen.last or steps < FEWEST:
         return
-    rate = {"lr": chart.steps[0].lr} if chart.steps[0].lr == chart.steps[0].lr else {}
     yield RULE.finding(
         "warning",
         f"the training loss over {steps} steps",
-        seen.evidence() | rate,
+        seen.evidence() | {"lr": chart.steps[0].lr},
         "the learning rate does not fit, or the inputs do not say anything about the targets",
         "try the learning rate x10 and /10; then see whether one batch can be learned by heart",
         safe=False,

@@ -26,11 +26,11 @@ def check(chart: Chart) -> Iterator[Finding]:
         step for step in steps if not math.isfinite(step.loss) and (not finite or step.step > finite[-1].step)
     )
     layer = next((one for one in chart.layers if one.output.nonfinite and one.step <= broken.step), None)
-    where = f"step {broken.step}" + (f", first in {layer.module or 'the model'} ({layer.kind})" if layer else "")
+    where = f"step {broken.step}" + (f", first in {layer.place}" if layer else "")
     yield RULE.finding(
         "error",
         where,
-        {"step": broken.step, "loss": str(broken.loss), **_before(finite)},
+        {"step": broken.step, **_before(finite)},
         "the updates are too large for this loss, or the loss takes the logarithm of a 0",
         "lower the learning rate to a tenth, clip gradients by norm 1, use the loss that takes logits",
         safe=False,
@@ -42,6 +42,10 @@ def _before(finite: list[StepVitals]) -> dict[str, float]:
     if not finite:
         return {}
     norms = [step.grad_norm for step in finite if math.isfinite(step.grad_norm)]
-    largest = {"largest_grad_norm": max(norms)} if norms else {}
-    rate = {"lr": finite[-1].lr} if math.isfinite(finite[-1].lr) else {}
-    return {"first_loss": finite[0].loss, "last_finite_loss": finite[-1].loss} | largest | rate
+    largest = max(norms, default=math.nan)
+    return {
+        "first_loss": finite[0].loss,
+        "last_finite_loss": finite[-1].loss,
+        "largest_grad_norm": largest,
+        "lr": finite[-1].lr,
+    }

@@ -31,7 +31,7 @@ def check(chart: Chart) -> Iterator[Finding]:
             yield RULE.finding(
                 severity, _where(outside), _evidence(outside, model),
                 "the optimiser was not given these parameters",
-                f"give it all of them: {chart.optimizers[0].kind if chart.optimizers else 'the optimiser'}(model.parameters())",
+                "give it all of them: model.parameters()",
                 safe=True,
             )  # fmt: skip
         if still:

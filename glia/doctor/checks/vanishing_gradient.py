@@ -9,6 +9,7 @@ Source: Glorot, Bengio 2010, "Understanding the difficulty of training deep feed
 """
 
 from collections.abc import Iterator
+from math import isfinite
 from statistics import median
 
 from glia.doctor.checks.learning import learning
@@ -41,6 +42,7 @@ def relative_gradients(chart: Chart) -> dict[str, float]:
     """Layer -> gradient norm / weight norm, median of the measured steps, from the inputs to the outputs."""
     found: dict[str, list[float]] = {}
     for layer in chart.layers:
-        if layer.leaf and layer.weighted and layer.weight_norm > 0 and layer.grad_norm == layer.grad_norm:
-            found.setdefault(f"{layer.module} ({layer.kind})", []).append(layer.grad_norm / layer.weight_norm)
+        known = layer.weight_norm > 0 and isfinite(layer.grad_norm) and isfinite(layer.weight_norm)
+        if layer.leaf and layer.weighted and known:
+            found.setdefault(layer.place, []).append(layer.grad_norm / layer.weight_norm)
     return {path: median(values) for path, values in found.items()}
