@@ -11,7 +11,7 @@ from torch import Tensor
 class Task:
     """What is to be answered.
 
-    kind: "classify" (one of `classes`), "multilabel" (each of `targets` yes or no), "regress" (a number for each target).
+    kind: "classify" (one of `classes`), "multilabel" (each of `targets` yes or no), "regress" (a number for each).
     center, scale: for "regress", what each target was standardised by, from the training rows alone.
     weights: for "classify", the class weights of the loss; empty when all count the same.
     """
@@ -52,4 +52,5 @@ class Task:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Task":
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+        fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+        return cls(**fields)

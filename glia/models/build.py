@@ -1,4 +1,4 @@
-"""Networks by name: the catalogue says where the constructor is, the facts say what goes in, the task what comes out."""
+"""Networks by name: the catalogue says where the constructor is, the facts what goes in, the task what comes out."""
 
 import inspect
 from typing import Any

@@ -11,8 +11,8 @@ from glia.data.facts import ImageFacts, TableFacts
 from glia.data.prepared import Prepared
 from glia.data.task import Task
 from glia.errors import GliaError
-from glia.models.choose_image import choose_image
-from glia.models.choose_table import choose_table
+from glia.models.choose_image import choose_image, image_settings
+from glia.models.choose_table import choose_table, train_settings
 from glia.recipe import Recipe
 
 # What is used where neither the user nor the network's entry in the catalogue says otherwise.
@@ -87,6 +87,10 @@ def _network(recipe: Recipe, data: Prepared) -> tuple[str, dict[str, Any], dict[
     if data.facts.kind not in entry.facts["inputs"]:
         fitting = [n for n in catalog.names("models") if data.facts.kind in catalog.find("models", n).facts["inputs"]]
         raise GliaError(f"model {entry.name} does not take {data.facts.kind}s", expected=f"one of {', '.join(fitting)}")
+    if isinstance(data.facts, ImageFacts) and entry.name not in ("mlp", "linear"):
+        return entry.name, {}, image_settings(entry.name, data.facts, rows, data.task), ""
+    if isinstance(data.facts, TableFacts) and entry.name != "mlp":
+        return entry.name, {}, train_settings(entry.name, rows), ""
     return entry.name, {}, dict(entry.facts.get("train", {})), ""
 
 
