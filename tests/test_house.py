@@ -14,7 +14,7 @@ FLOORS = [
     ["recipe", "disk", "catalog"],
     ["nn", "optim", "data", "vitals", "runs"],
     ["models", "doctor", "train"],
-    ["predict", "report", "search"],
+    ["predict", "report"],
     ["workbench"],
     ["estimators"],
     ["cli"],

@@ -108,9 +108,12 @@ class Display:
             ),
             ("split", card.get("split", "")),
             ("predict", _wanted(session)),
-            ("inputs", _inputs(card)),
+            *_inputs(card),
         ]
-        lines += [(what["what"], f"left out: {what['why']} ({what['count']:,})") for what in card.get("dropped", [])]
+        columns = {c["name"]: c for c in card.get("columns", []) if c.get("role") == "dropped"}
+        lines += [("left out", f"{name} ({column['kind']}): {column['why']}") for name, column in columns.items()]
+        others = [what for what in card.get("dropped", []) if what["what"] not in columns]
+        lines += [("left out", f"{what['count']:,} {what['what']}: {what['why']}") for what in others]
         count = sum(p.numel() for p in session.model.parameters())
         why = {choice.setting: choice.why for choice in choices}
         lines.append(("model", f"{session.recipe.model.model}, {count:,} parameters: {why.pop('model', 'as asked')}"))
@@ -162,14 +165,19 @@ def _wanted(session: Session) -> str:
     return f"{kind} {', '.join(task.targets)}"
 
 
-def _inputs(card: dict[str, Any]) -> str:
-    used = [column for column in card.get("columns", []) if column.get("role") == "input"]
-    if not used:
-        return str(card.get("sizes", {}).get("words", "")) if isinstance(card.get("sizes"), dict) else ""
-    counts: dict[str, int] = {}
-    for column in used:
-        counts[column["kind"]] = counts.get(column["kind"], 0) + 1
-    return f"{len(used)} columns ({', '.join(f'{count} {kind}' for kind, count in counts.items())})"
+def _inputs(card: dict[str, Any]) -> list[tuple[str, str]]:
+    """The input columns by their kind; of pictures nothing, the data line has it all."""
+    if card.get("kind") != "table":
+        return []
+    by_kind: dict[str, list[str]] = {}
+    for column in card.get("columns", []):
+        if column.get("role") == "input":
+            by_kind.setdefault(column["kind"], []).append(column["name"])
+    return [(kind, _listed(names)) for kind, names in by_kind.items()]
+
+
+def _listed(names: list[str], most: int = 12) -> str:
+    return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
 
 
 def _short(value: Any) -> str:

@@ -97,9 +97,6 @@ def _notes(opened: Opened, study: Study, parts: Parts, card: dict[str, Any], dat
         notes.append(f"task {task.kind}: {study.answer.why}")
     if study.unanswered:
         notes.append(f"{study.unanswered} rows have no value in the target and are left out")
-    useless = [f"{plan.name} ({plan.why})" for plan in study.plans if not plan.used]
-    if useless:
-        notes.append(f"columns left out: {', '.join(useless)}")
     for plan in study.plans:
         if plan.stray:
             notes.append(f"column {plan.name!r} is a {plan.kind}: {', '.join(map(repr, plan.stray))} read as missing")
