@@ -65,18 +65,17 @@ def image_settings(name: str, facts: ImageFacts, rows: int, task: Task, width: i
     """
     pace = _PACES.get(name, _PACES["resnet9"])
     batch = _batch(rows, width)
-    regress = task.kind == "regress"
     return {
         "epochs": _epochs(pace, facts, rows, width),
         "batch_size": batch,
         "optimizer": "nesterov",
         "momentum": 0.9,
-        "lr": float(f"{pace.lr * sqrt(batch / 256) * (0.3 if regress else 1.0):.1e}"),
+        "lr": float(f"{pace.lr * sqrt(batch / 256):.1e}"),
         "schedule": "linear",
         "warmup": 0.2,
         "weight_decay": pace.weight_decay,
         "label_smoothing": pace.label_smoothing if task.kind == "classify" else 0.0,
-        "clip": 1.0 if regress else 0.0,  # squared errors have no bound
+        "clip": 1.0 if task.kind == "regress" else 0.0,  # squared errors have no bound
         "ema": 0.0,
         "patience": 0,
     }
