@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from time import perf_counter
 from typing import Any
 
@@ -29,7 +30,7 @@ from glia.vitals.chart import (
     Spread,
     StepVitals,
 )
-from glia.vitals.measure import LossReading, first_tensor, norm, read_loss, sample, spread
+from glia.vitals.measure import LossReading, described, first_tensor, norm, read_loss, sample, scalars, spread
 
 FIRST_STEPS = 20  # measured whatever that costs; then steps 40, 80, 160 ..., and what the budget allows
 BUDGET = 0.02  # share of the time
@@ -38,6 +39,7 @@ MOST_MEASURED = 64  # measured steps that it keeps
 MOST_LAYERS = 256  # modules measured at a step
 MOST_FORWARDS = 8  # forward passes measured at a step
 MOST_LOSSES = 8  # kinds of loss graph
+READ_EVERY = 64  # steps whose losses are read together
 WEIGHT_SAMPLE = 2**14  # numbers of a parameter that are compared before and after a step
 _WRAPPERS = ("_orig_mod.", "module.")  # what torch.compile and DistributedDataParallel put before a path
 
@@ -75,7 +77,7 @@ class Models:
         if self.forwards > MOST_FORWARDS:
             return
         self.answers.clear()
-        self.batch = _described(given)
+        self.batch = described(given)
 
     def leave(self, module: nn.Module, given: Any, output: Any) -> None:
         """A module of a running model answered; what it was given is measured where it has weights."""
@@ -83,7 +85,7 @@ class Models:
             return
         if module is self.running:
             self.running = None
-            self.batch = self.batch or _described(given)  # the hook before it was not shown keyword arguments
+            self.batch = self.batch or described(given)  # the hook before it was not shown keyword arguments
         self.called.add(id(module))
         own = _own(module)
         plain_leaf = next(module.children(), None) is None
@@ -141,7 +143,9 @@ class Listener:
         self.optimizers: list[Optimizer] = []
         self.optimized: set[int] = set()
         self.uncleared: set[int] = set()  # optimisers (index) whose gradients are still those of their last step
-        self.losses: list[Tensor] = []
+        self.losses: list[Tensor] = []  # of the backward passes since the last step
+        self.waiting: list[tuple[int, float, float, int, int, bool | None]] = []  # steps whose losses are `unread`
+        self.unread: list[Tensor] = []
         self.readings: dict[tuple[str, ...], LossReading] = {}
         self.grad_norm = math.nan
         self.handles: list[Any] = []
@@ -166,12 +170,15 @@ class Listener:
         self.guarded(self._after_step, optimizer)
 
     def guarded(self, work: Callable[..., None], *args: Any) -> None:
-        """Do it without a graph, on the listener's own thread, and count the time; if it fails, listen no more."""
+        """Do it on the listener's own thread and count the time; if it fails, listen no more."""
         if self.muted or threading.get_ident() != self.thread:
             return
         start = perf_counter()
         try:
-            with torch.no_grad():
+            if self.measuring:
+                with torch.no_grad():
+                    work(*args)
+            else:
                 work(*args)
         except Exception as error:
             self.muted = True
@@ -220,23 +227,31 @@ class Listener:
     def _after_step(self, optimizer: Optimizer) -> None:
         index = self.optimizers.index(optimizer)
         if self.step % self.stride == 0:
-            losses = [loss.item() for loss in self.losses]
-            mean = sum(losses) / len(losses) if losses else math.nan
             carried = index in self.uncleared if self.measuring and self.step else None
-            lr, norm_found = float(optimizer.param_groups[0]["lr"]), self.grad_norm
-            vitals = StepVitals(self.step, mean, lr, norm_found, None, index, len(losses), carried)
-            self.chart.steps.append(vitals)
+            lr, backwards = float(optimizer.param_groups[0]["lr"]), len(self.losses)
+            self.waiting.append((self.step, lr, self.grad_norm, index, backwards, carried))
+            self.unread += self.losses
+        if self.measuring or len(self.waiting) >= READ_EVERY:
+            self._write_steps()
         if self.measuring:
             self.chart.layers.extend(self.models.layers(self.step))
             if self.models.batch is not None:
                 self.chart.batches.append(BatchFacts(self.step, *self.models.batch))
         self.models.clear()
-        self.losses.clear()
+        self.losses = []
         self.uncleared.add(index)
         self.grad_norm = math.nan
         self.step += 1
         self._bound()
         self._measure_next(self._due())
+
+    def _write_steps(self) -> None:
+        """Read the losses that wait, all at once: on a GPU each reading waits for all that was asked of it before."""
+        values = iter(scalars(self.unread))
+        for step, lr, grad_norm, index, backwards, carried in self.waiting:
+            loss = sum(islice(values, backwards)) / backwards if backwards else math.nan
+            self.chart.steps.append(StepVitals(step, loss, lr, grad_norm, None, index, backwards, carried))
+        self.waiting, self.unread = [], []
 
     def _due(self) -> bool:
         if self.step >= self.next_sure:
@@ -250,6 +265,8 @@ class Listener:
         if len(chart.steps) > MOST_LINES:
             chart.steps[FIRST_STEPS:] = chart.steps[FIRST_STEPS::2]
             self.stride *= 2
+        if not self.measuring:
+            return
         measured = sorted({batch.step for batch in chart.batches} | {layer.step for layer in chart.layers})
         if len(measured) > MOST_MEASURED:
             dropped = set(measured[1:-1:2])
@@ -273,6 +290,7 @@ class Listener:
 
     def finish(self) -> None:
         """What is only known at the end."""
+        self._write_steps()
         self.chart.losses.extend(reading.done() for reading in self.readings.values())
         self.chart.models.extend(self.models.facts(self.optimized))
 
@@ -281,6 +299,7 @@ class Listener:
 def listen() -> Iterator[Chart]:
     """Watch the training loop inside the block, whoever wrote it.
 
+    The chart fills as the loop goes on (losses some steps late) and is complete at the end of the block.
     Example: ``with glia.listen() as chart: my_own_loop()``, then ``glia.examine(chart)``.
     """
     listener = Listener(Chart())
@@ -309,12 +328,6 @@ def listen() -> Iterator[Chart]:
 def _own(module: nn.Module) -> Sequence[Tensor]:
     """The parameters that a module holds itself."""
     return [p for p in module._parameters.values() if p is not None]
-
-
-def _described(given: Any) -> tuple[tuple[int, ...], str, Spread] | None:
-    """Shape, number format and spread of a model's first input."""
-    x = first_tensor(given)
-    return None if x is None else (tuple(x.shape), str(x.dtype).removeprefix("torch."), spread(x, columns=True))
 
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:

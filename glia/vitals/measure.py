@@ -39,7 +39,7 @@ def spread(tensor: Tensor, columns: bool = False) -> Spread:
     """The numbers in a tensor (N, ...), of its first rows when large. columns: also how wide those of (N, F) are."""
     x = sample(tensor.detach())
     if not x.numel() or x.is_complex():
-        return Spread(rows=len(tensor) if tensor.ndim else 1)
+        return Spread(rows=len(x) if x.ndim else 1)
     x = x if x.is_floating_point() else x.float()
     good = x.isfinite()
     bad = 1.0 - good.float().mean().item()
@@ -54,8 +54,7 @@ def spread(tensor: Tensor, columns: bool = False) -> Spread:
         [mean, var.sqrt(), low, high, zero.to(mean.dtype).mean()]
     ).tolist()
     narrow, wide = _widths(x) if columns and x.ndim == 2 and len(x) > 1 and not bad else (math.nan, math.nan)
-    rows = len(tensor) if tensor.ndim else 1
-    return Spread(middle, std, lowest, highest, zeros, _dead(zero), bad, rows, narrow, wide)
+    return Spread(middle, std, lowest, highest, zeros, _dead(zero), bad, len(x) if x.ndim else 1, narrow, wide)
 
 
 def sample(x: Tensor, most: int = SAMPLE) -> Tensor:
@@ -93,6 +92,19 @@ def first_tensor(value: Any) -> Tensor | None:
     elif not isinstance(value, tuple | list):
         value = list(vars(value).values()) if hasattr(value, "__dict__") else ()
     return next((item for item in value if isinstance(item, Tensor)), None)
+
+
+def described(given: Any) -> tuple[tuple[int, ...], str, Spread] | None:
+    """Shape, number format and spread of the first tensor in what a module takes."""
+    x = first_tensor(given)
+    return None if x is None else (tuple(x.shape), str(x.dtype).removeprefix("torch."), spread(x, columns=True))
+
+
+def scalars(tensors: list[Tensor]) -> list[float]:
+    """Their values; those on a GPU are fetched together."""
+    if all(one.is_cpu for one in tensors):
+        return [one.item() for one in tensors]
+    return torch.stack([one.reshape(()).float() for one in tensors]).tolist()
 
 
 @dataclass(slots=True)

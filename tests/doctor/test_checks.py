@@ -102,6 +102,10 @@ def test_losses_that_need_not_fall_are_not_judged(more):
     assert codes(Chart(steps=falling(2.3, 2.3), **more)) == []
 
 
+def test_a_loss_that_falls_below_zero_is_not_judged():
+    assert learning(Chart(steps=falling(2.3, -50.0))) is None
+
+
 def test_few_steps_say_nothing():
     assert codes(Chart(steps=falling(2.3, 2.3, steps=20))) == []
 

@@ -54,7 +54,7 @@ def learning(chart: Chart) -> Learning | None:
         # The scalar may be a sum, or a share of an accumulated step: bring the chance level into its units.
         factor = facts.total / facts.value if facts.value > 0 and math.isfinite(facts.total) else 1.0
         reference = facts.chance * factor
-    return Learning(first, last, reference) if reference > 0 else None
+    return Learning(first, last, reference) if reference > 0 and not last < 0 else None
 
 
 def failed(chart: Chart) -> bool:
