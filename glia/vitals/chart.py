@@ -12,7 +12,8 @@ class Spread:
     """The numbers in a tensor. Values that are not finite count in `nonfinite` alone; unknown figures are NaN.
 
     zeros: share of exact zeros. dead: share of units (columns or channels) that are 0 in every row.
-    rows: rows looked at. narrowest, widest: smallest and largest standard deviation of a column; columns that never vary are left out.
+    rows: how many were looked at. narrowest, widest: smallest and largest standard deviation of a column, of those
+    that vary at all.
     """
 
     mean: float = nan
