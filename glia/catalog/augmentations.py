@@ -1,5 +1,5 @@
 """Augmentations of training pictures, by the names that `--augment` takes. All are settings of
-`glia.data.augment:Augment`.
+`glia.data.images.augment:Augment`.
 
 Facts: inputs; labels ("kept", or "mixed": class indices become shares of classes); mirror_safe (False where the
 meaning may turn: digits and letters do not survive a mirror).
@@ -11,7 +11,7 @@ from glia.catalog.entry import Entry
 
 _KEPT: dict[str, Any] = {"inputs": ("image",), "labels": "kept", "mirror_safe": True}
 _MIXED: dict[str, Any] = {"inputs": ("image",), "labels": "mixed", "mirror_safe": True}
-_HOME = "glia.data.augment:Augment"
+_HOME = "glia.data.images.augment:Augment"
 
 ENTRIES = (
     Entry("flip", _HOME, "a mirror image, half of the time", None, {**_KEPT, "mirror_safe": False}),

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glia.data.source import Int64s
+from glia.data.tables.source import Int64s
 from glia.errors import GliaError
 from glia.seed import mix
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from glia.data.imagereader import ImageReader
-from glia.data.images import is_image_source, prepare_images
+from glia.data.images.prepare import is_image_source, prepare_images
+from glia.data.images.reader import ImageReader
 from glia.data.prepared import Prepared, Reader
-from glia.data.tablereader import TableReader
-from glia.data.tables import prepare_table
+from glia.data.tables.prepare import prepare_table
+from glia.data.tables.reader import TableReader
 from glia.errors import GliaError
 from glia.recipe import Recipe
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from glia.data.arrayfiles import is_array_source, open_arrays
-from glia.data.arrays import channels_first, label_columns, to_uint8, value_range, with_channels
 from glia.data.batches import Batches
 from glia.data.facts import ImageFacts
-from glia.data.imagereader import ImageReader
-from glia.data.images import is_image_source, prepare_images
+from glia.data.images.arrayfiles import is_array_source, open_arrays
+from glia.data.images.arrays import channels_first, label_columns, to_uint8, value_range, with_channels
+from glia.data.images.prepare import is_image_source, prepare_images
+from glia.data.images.reader import ImageReader
 from glia.data.prepared import Prepared
 from glia.errors import GliaError
 from glia.recipe import Recipe

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from glia.data.augment import STRENGTHS, Augment, by_name
-from glia.data.augmentchoice import chosen
 from glia.data.batches import Batches
-from glia.data.draws import splitmix64, uniform
 from glia.data.facts import ImageFacts
-from glia.data.warp import coloured, moved, warped
+from glia.data.images.augment import STRENGTHS, Augment, by_name
+from glia.data.images.choice import chosen
+from glia.data.images.draws import splitmix64, uniform
+from glia.data.images.warp import coloured, moved, warped
 from glia.errors import GliaError
 from glia.seed import mix
 

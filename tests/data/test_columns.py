@@ -7,10 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from glia.data.cells import codes, date_format, dates, numbers, yes_no
-from glia.data.columns import Plan, plan_column, plan_columns, read_plan
-from glia.data.read import open_table, read
-from glia.data.source import Piece, ReadOptions
+from glia.data.tables.cells import codes, date_format, dates, numbers, yes_no
+from glia.data.tables.columns import Plan, plan_column, plan_columns, read_plan
+from glia.data.tables.read import open_table, read
+from glia.data.tables.source import Piece, ReadOptions
 from glia.errors import GliaError
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glia.data.decode import Header, Unreadable, decode, read_header
-from glia.data.pixels import chosen_size
+from glia.data.images.decode import Header, Unreadable, decode, read_header
+from glia.data.images.pixels import chosen_size
 
 
 def picture(seed: int, side: tuple[int, int] = (12, 10), mode: str = "RGB") -> Image.Image:

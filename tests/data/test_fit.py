@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glia.data.columns import plan_columns
-from glia.data.encode import Column
 from glia.data.facts import TableFacts
-from glia.data.fit import bins, fit_column, fit_facts, spike_edges
-from glia.data.read import open_table, read
-from glia.data.source import Piece, ReadOptions
+from glia.data.tables.columns import plan_columns
+from glia.data.tables.encode import Column
+from glia.data.tables.fit import bins, fit_column, fit_facts, spike_edges
+from glia.data.tables.read import open_table, read
+from glia.data.tables.source import Piece, ReadOptions
 
 
 def table(**columns: object) -> Piece:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from glia.data.imagereader import ImageReader
-from glia.data.images import prepare_images
+from glia.data.images.prepare import prepare_images
+from glia.data.images.reader import ImageReader
 from glia.data.prepared import Prepared
 from glia.errors import GliaError
 from glia.recipe import Recipe

@@ -9,13 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from glia.data import pixels
-from glia.data.decode import decode
+from glia.data.images import pixels
 from glia.data.facts import ImageFacts
-from glia.data.imagereader import ImageReader
-from glia.data.images import is_image_source, prepare_images
-from glia.data.listing import by_class_folders, natural
-from glia.data.pixels import FileRows
+from glia.data.images.decode import decode
+from glia.data.images.listing import by_class_folders, natural
+from glia.data.images.pixels import FileRows
+from glia.data.images.prepare import is_image_source, prepare_images
+from glia.data.images.reader import ImageReader
 from glia.data.prepared import Prepared
 from glia.errors import GliaError
 from glia.recipe import Recipe

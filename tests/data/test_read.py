@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 import torch
 
-from glia.data.cells import numbers
-from glia.data.read import open_table, read, stream
-from glia.data.source import Piece, ReadOptions
+from glia.data.tables.cells import numbers
+from glia.data.tables.read import open_table, read, stream
+from glia.data.tables.source import Piece, ReadOptions
 from glia.errors import GliaError
 
 ROWS = [("7", "Zoë", "1.5"), ("8", None, "2.25"), ("9", "a,b; c", None)]

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glia.data.duplicates import equal_rows, is_coarse, merged
 from glia.data.split import Split, folds, split_by_time, split_rows
+from glia.data.tables.duplicates import equal_rows, is_coarse, merged
 from glia.errors import GliaError
 
 labels = st.lists(st.integers(0, 4), min_size=5, max_size=200)
@@ -171,7 +171,7 @@ def test_merged_groups_link_chains() -> None:
 def test_split_does_not_hang_on_hash_seeds() -> None:
     program = """
 import numpy as np, polars as pl
-from glia.data.duplicates import equal_rows
+from glia.data.tables.duplicates import equal_rows
 from glia.data.split import split_rows
 frame = pl.DataFrame({"a": [f"w{i * i % 40}" for i in range(120)]})
 found = split_rows(120, 7, .1, .2, np.arange(120) % 2, equal_rows(frame)).test.tolist()

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from glia.data.prepared import Prepared
-from glia.data.tables import TableReader, prepare_table
+from glia.data.tables.prepare import TableReader, prepare_table
 from glia.errors import GliaError
 from glia.recipe import Data
 

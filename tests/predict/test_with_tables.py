@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from glia.data.prepared import Prepared
-from glia.data.tables import prepare_table
+from glia.data.tables.prepare import prepare_table
 from glia.predict.baselines import baselines
 from glia.predict.evaluate import evaluate
 from glia.predict.measure import measure

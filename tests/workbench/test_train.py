@@ -53,9 +53,7 @@ def same_training(one: glia.Run, other: glia.Run) -> bool:
             equal &= repr(a[part]) == repr(b[part]) and str(a[part].keys()) == str(b[part].keys())
     weights = all(torch.equal(a["model"][name], b["model"][name]) for name in a["model"])
     states = a["optimizer"]["state"], b["optimizer"]["state"]
-    moments = all(
-        torch.equal(states[0][i][name], states[1][i][name]) for i in states[0] for name in states[0][i]
-    )
+    moments = all(torch.equal(states[0][i][name], states[1][i][name]) for i in states[0] for name in states[0][i])
     return bool(equal and weights and moments)
 
 
@@ -145,8 +143,8 @@ def begin(session, folder, choices):
             resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     return (watch,)
 try:
-    glia.train(sys.argv[1], target="label", epochs=3, lr=0.01, model="mlp", runs=sys.argv[2], checkpoint_s=0, begin=begin,
-               baselines=False)
+    settings = {"target": "label", "epochs": 3, "lr": 0.01, "model": "mlp", "checkpoint_s": 0, "baselines": False}
+    glia.train(sys.argv[1], runs=sys.argv[2], begin=begin, **settings)
 except DiskError as error:
     print(error)
     sys.exit(error.exit_code)

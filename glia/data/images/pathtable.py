@@ -7,10 +7,10 @@ from typing import Any
 
 import polars as pl
 
-from glia.data.decode import SUFFIXES
-from glia.data.listing import PARTS, Listing, dropped_card
-from glia.data.read import open_table, read
-from glia.data.source import ReadOptions, no_column
+from glia.data.images.decode import SUFFIXES
+from glia.data.images.listing import PARTS, Listing, dropped_card
+from glia.data.tables.read import open_table, read
+from glia.data.tables.source import ReadOptions, no_column
 from glia.errors import GliaError
 
 _PART_COLUMNS = frozenset({"split", "part", "set", "subset"})

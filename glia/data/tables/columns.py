@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from glia.data.cells import date_format, dates, is_yes_no, numbers, yes_no
-from glia.data.source import Piece
+from glia.data.tables.cells import date_format, dates, is_yes_no, numbers, yes_no
+from glia.data.tables.source import Piece
 from glia.errors import GliaError, unknown
 
 KINDS = ("number", "category", "yes/no", "date", "text", "identifier")

@@ -1,7 +1,7 @@
 """Which augmentation is safe for a set of pictures, and why: it must not change what the label says."""
 
-from glia.data.augment import Augment
 from glia.data.facts import ImageFacts
+from glia.data.images.augment import Augment
 
 TINY = 12  # pixels: below, moving by one pixel already loses strokes
 SMALL = 64

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from glia.data.source import MISSING_WORDS, Opened, Piece, ReadOptions, check_names, no_column, tidy
-from glia.data.textfile import TextFile, complain, look
+from glia.data.tables.source import MISSING_WORDS, Opened, Piece, ReadOptions, check_names, no_column, tidy
+from glia.data.tables.textfile import TextFile, complain, look
 from glia.errors import GliaError
 
 if TYPE_CHECKING:

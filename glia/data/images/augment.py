@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from glia.data.draws import uniform
-from glia.data.warp import coloured, erased, moved, pasted, warped
+from glia.data.images.draws import uniform
+from glia.data.images.warp import coloured, erased, moved, pasted, warped
 from glia.errors import GliaError, unknown
 from glia.seed import mix
 

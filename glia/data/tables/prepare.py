@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from glia.data.batches import Batches
-from glia.data.columns import Plan
-from glia.data.encode import Column
-from glia.data.fit import fit_column, fit_facts
 from glia.data.prepared import Prepared
-from glia.data.read import READ_ROWS, open_table, pieces, read
-from glia.data.source import Opened, Piece, ReadOptions, join
-from glia.data.study import Study, study_table
-from glia.data.tablecard import fingerprint, make_card
-from glia.data.tablereader import TableReader, options_like
-from glia.data.tablesplit import Parts, divide
+from glia.data.tables.card import fingerprint, make_card
+from glia.data.tables.columns import Plan
+from glia.data.tables.encode import Column
+from glia.data.tables.fit import fit_column, fit_facts
+from glia.data.tables.parts import Parts, divide
+from glia.data.tables.read import READ_ROWS, open_table, pieces, read
+from glia.data.tables.reader import TableReader, options_like
+from glia.data.tables.source import Opened, Piece, ReadOptions, join
+from glia.data.tables.study import Study, study_table
 from glia.errors import GliaError
 from glia.seed import mix
 

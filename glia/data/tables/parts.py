@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from glia.data.cells import numbers
-from glia.data.columns import read_plan
-from glia.data.duplicates import equal_rows, is_coarse, merged, shared_rows
-from glia.data.source import Int64s, Piece, no_column
 from glia.data.split import Split, rare_together, split_by_time, split_rows
-from glia.data.study import Study
-from glia.data.target import Answer, answered
+from glia.data.tables.cells import numbers
+from glia.data.tables.columns import read_plan
+from glia.data.tables.duplicates import equal_rows, is_coarse, merged, shared_rows
+from glia.data.tables.source import Int64s, Piece, no_column
+from glia.data.tables.study import Study
+from glia.data.tables.target import Answer, answered
 from glia.errors import GliaError
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from importlib import import_module
 
 import polars as pl
 
-from glia.data.columnar import frame_pieces
-from glia.data.source import Opened, ReadOptions
+from glia.data.tables.columnar import frame_pieces
+from glia.data.tables.source import Opened, ReadOptions
 
 BUNDLED = {
     "iris": "load_iris",

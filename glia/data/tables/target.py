@@ -7,9 +7,9 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from glia.data.cells import codes, numbers, yes_no
-from glia.data.columns import Plan, plan_column, read_plan
-from glia.data.source import Int64s, Piece, no_column
+from glia.data.tables.cells import codes, numbers, yes_no
+from glia.data.tables.columns import Plan, plan_column, read_plan
+from glia.data.tables.source import Int64s, Piece, no_column
 from glia.data.task import Task
 from glia.errors import GliaError, nearest
 

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from glia.data.arrayfiles import Arrays, Part
-from glia.data.arrays import Array, channels_first, finite, label_columns, to_uint8, value_range, with_channels
-from glia.data.decode import Header, fit_array
-from glia.data.labels import Answers
-from glia.data.listing import Listing, dropped_card
-from glia.data.pixels import FileRows, chosen_size, headers, mean_std, moments, scan
+from glia.data.images.arrayfiles import Arrays, Part
+from glia.data.images.arrays import Array, channels_first, finite, label_columns, to_uint8, value_range, with_channels
+from glia.data.images.decode import Header, fit_array
+from glia.data.images.labels import Answers
+from glia.data.images.listing import Listing, dropped_card
+from glia.data.images.pixels import FileRows, chosen_size, headers, mean_std, moments, scan
 from glia.errors import GliaError
 
 Int64s = NDArray[np.int64]

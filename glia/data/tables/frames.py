@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from glia.data.columnar import frame_pieces
-from glia.data.source import Opened, ReadOptions, check_names
+from glia.data.tables.columnar import frame_pieces
+from glia.data.tables.source import Opened, ReadOptions, check_names
 from glia.errors import GliaError
 
 NAME = "the table given"

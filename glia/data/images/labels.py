@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from glia.data.listing import natural
+from glia.data.images.listing import natural
 from glia.data.task import Task
 from glia.errors import GliaError
 

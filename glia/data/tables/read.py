@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from glia.data.bundled import BUNDLED, open_bundled
-from glia.data.columnar import open_columnar
-from glia.data.frames import open_frame
-from glia.data.jsonlines import open_jsonlines
-from glia.data.separated import open_separated
-from glia.data.source import Opened, Piece, ReadOptions, join
+from glia.data.tables.bundled import BUNDLED, open_bundled
+from glia.data.tables.columnar import open_columnar
+from glia.data.tables.frames import open_frame
+from glia.data.tables.jsonlines import open_jsonlines
+from glia.data.tables.separated import open_separated
+from glia.data.tables.source import Opened, Piece, ReadOptions, join
 from glia.errors import GliaError, nearest
 
 READ_ROWS = 1 << 16  # rows that are held as Python strings at a time

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from glia.data.decode import Header, Unreadable, decode, read_bytes, read_header
+from glia.data.images.decode import Header, Unreadable, decode, read_bytes, read_header
 from glia.errors import GliaError
 
 MEMORY_SHARE = 0.4  # of free memory may hold pictures; dividing them into parts may need as much again for a moment

@@ -8,12 +8,12 @@ from typing import Any
 
 import polars as pl
 
-from glia.data.cells import dates, numbers, yes_no
-from glia.data.columns import Plan, plan_column
-from glia.data.source import Opened, Piece
-from glia.data.study import Study
-from glia.data.tablesplit import Parts
-from glia.data.target import Answer
+from glia.data.tables.cells import dates, numbers, yes_no
+from glia.data.tables.columns import Plan, plan_column
+from glia.data.tables.parts import Parts
+from glia.data.tables.source import Opened, Piece
+from glia.data.tables.study import Study
+from glia.data.tables.target import Answer
 
 TOP_LEVELS = 8
 EXAMPLES = 3

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from glia.data.source import Opened, Piece, ReadOptions, tidy
-from glia.data.textfile import TextFile, complain, look
+from glia.data.tables.source import Opened, Piece, ReadOptions, tidy
+from glia.data.tables.textfile import TextFile, complain, look
 from glia.errors import GliaError
 
 Record = dict[str, Any]

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glia.data.encode import Column
 from glia.data.prepared import Raw
-from glia.data.read import open_table, pieces
-from glia.data.source import Opened, Piece, ReadOptions, no_column
-from glia.data.target import Answer, answered
+from glia.data.tables.encode import Column
+from glia.data.tables.read import open_table, pieces
+from glia.data.tables.source import Opened, Piece, ReadOptions, no_column
+from glia.data.tables.target import Answer, answered
 from glia.data.task import Task
 from glia.errors import GliaError
 

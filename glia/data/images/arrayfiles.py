@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from glia.data.arrays import Array
-from glia.data.listing import PARTS
-from glia.data.pixels import free_bytes
+from glia.data.images.arrays import Array
+from glia.data.images.listing import PARTS
+from glia.data.images.pixels import free_bytes
 from glia.errors import GliaError, unknown
 
 DIGITS = "digits"

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from glia.data.source import Int64s
+from glia.data.tables.source import Int64s
 
 REPEATS, FEW_ROWS = 10, 1000  # fewer different rows than FEW_ROWS, each REPEATS times: chance, not copies
 

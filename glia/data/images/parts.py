@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glia.data.listing import dropped_card
+from glia.data.images.listing import dropped_card
 from glia.data.split import Split, split_rows
 
 Int64s = NDArray[np.int64]

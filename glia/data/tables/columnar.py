@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from glia.data.source import Opened, Piece, ReadOptions, check_names, tidy
+from glia.data.tables.source import Opened, Piece, ReadOptions, check_names, tidy
 from glia.errors import GliaError
 
 FETCH_ROWS = 1 << 16  # a small slice would unpack the same block of the file again and again

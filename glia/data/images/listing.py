@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from glia.data.decode import is_picture_name
+from glia.data.images.decode import is_picture_name
 from glia.errors import GliaError
 
 PARTS = {

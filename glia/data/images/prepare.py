@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from glia.data.arrayfiles import Arrays, Part, is_array_source, open_arrays
-from glia.data.augment import Augment, by_name
-from glia.data.augmentchoice import chosen
 from glia.data.batches import Batches
-from glia.data.decode import is_picture_name
 from glia.data.facts import ImageFacts
-from glia.data.imagecard import image_card
-from glia.data.imageparts import Division, conflicting, divide
-from glia.data.imagereader import ImageReader
-from glia.data.labels import encode, kind_of, sorted_classes, task_of
-from glia.data.listing import Listing, by_class_folders, holds_pictures, joined
-from glia.data.pathtable import PathTable, by_table, names_pictures
-from glia.data.pictures import Int64s, Pictures, from_arrays, from_files
+from glia.data.images.arrayfiles import Arrays, Part, is_array_source, open_arrays
+from glia.data.images.augment import Augment, by_name
+from glia.data.images.card import image_card
+from glia.data.images.choice import chosen
+from glia.data.images.decode import is_picture_name
+from glia.data.images.labels import encode, kind_of, sorted_classes, task_of
+from glia.data.images.listing import Listing, by_class_folders, holds_pictures, joined
+from glia.data.images.parts import Division, conflicting, divide
+from glia.data.images.pathtable import PathTable, by_table, names_pictures
+from glia.data.images.pictures import Int64s, Pictures, from_arrays, from_files
+from glia.data.images.reader import ImageReader
 from glia.data.prepared import Prepared
-from glia.data.source import ReadOptions
+from glia.data.tables.source import ReadOptions
 from glia.data.task import Task
 from glia.errors import GliaError
 from glia.seed import mix

@@ -8,16 +8,16 @@ from warnings import warn
 
 import torch
 
-from glia.data.arrayfiles import Arrays, is_array_source, open_arrays
-from glia.data.arrays import channels_first, finite, label_columns
-from glia.data.decode import is_picture_name
-from glia.data.labels import encode
-from glia.data.listing import Listing, any_pictures, class_of, test_folder
-from glia.data.pathtable import PathTable, by_table
-from glia.data.pictures import array_rows, renamed
-from glia.data.pixels import Decoded, decode_all
+from glia.data.images.arrayfiles import Arrays, is_array_source, open_arrays
+from glia.data.images.arrays import channels_first, finite, label_columns
+from glia.data.images.decode import is_picture_name
+from glia.data.images.labels import encode
+from glia.data.images.listing import Listing, any_pictures, class_of, test_folder
+from glia.data.images.pathtable import PathTable, by_table
+from glia.data.images.pictures import array_rows, renamed
+from glia.data.images.pixels import Decoded, decode_all
 from glia.data.prepared import Raw
-from glia.data.source import ReadOptions
+from glia.data.tables.source import ReadOptions
 from glia.data.task import Task
 from glia.errors import GliaError
 

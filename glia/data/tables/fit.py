@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from glia.data.columns import Plan, read_plan
-from glia.data.encode import DATE_PARTS, DAYS, Column, Float32s, Float64s, date_parts, float64s, spelled
 from glia.data.facts import TableFacts
-from glia.data.source import Piece
+from glia.data.tables.columns import Plan, read_plan
+from glia.data.tables.encode import DATE_PARTS, DAYS, Column, Float32s, Float64s, date_parts, float64s, spelled
+from glia.data.tables.source import Piece
 
 MOST_LEVELS = 255
 RARE_ROWS = 3  # a level with fewer rows counts as missing ...

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from glia.data.imageparts import Division
-from glia.data.labels import Answers
-from glia.data.pictures import Pictures
+from glia.data.images.labels import Answers
+from glia.data.images.parts import Division
+from glia.data.images.pictures import Pictures
 from glia.data.task import Task
 
 

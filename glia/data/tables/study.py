@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from glia.data.columns import KIND_OF_ANSWER, Plan, plan_columns
-from glia.data.source import Piece
-from glia.data.target import Answer, answered, find_column, find_targets, plan_answer
+from glia.data.tables.columns import KIND_OF_ANSWER, Plan, plan_columns
+from glia.data.tables.source import Piece
+from glia.data.tables.target import Answer, answered, find_column, find_targets, plan_answer
 from glia.errors import GliaError
 
 if TYPE_CHECKING:

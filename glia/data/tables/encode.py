@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from glia.data.cells import codes
-from glia.data.columns import Plan, read_plan
-from glia.data.source import Piece
+from glia.data.tables.cells import codes
+from glia.data.tables.columns import Plan, read_plan
+from glia.data.tables.source import Piece
 
 Float32s = np.ndarray[Any, np.dtype[np.float32]]
 Float64s = np.ndarray[Any, np.dtype[np.float64]]
