@@ -37,11 +37,12 @@ BUDGET = 0.02  # share of the time
 MOST_LINES = 4000  # steps that the chart keeps
 MOST_MEASURED = 64  # measured steps that it keeps
 MOST_LAYERS = 256  # modules measured at a step
+MOST_MODELS = 16  # outermost modules told apart
 MOST_FORWARDS = 8  # forward passes measured at a step
 MOST_LOSSES = 8  # kinds of loss graph
 READ_EVERY = 64  # steps whose losses are read together
 WEIGHT_SAMPLE = 2**14  # numbers of a parameter that are compared before and after a step
-_WRAPPERS = ("_orig_mod.", "module.")  # what torch.compile and DistributedDataParallel put before a path
+_WRAPPERS = ("_orig_mod.", "module.")  # put before a path by torch.compile, DDP
 
 
 class Models:
@@ -50,7 +51,7 @@ class Models:
     def __init__(self) -> None:
         self.roots: list[nn.Module] = []
         self.paths: dict[int, str] = {}  # of every module in them, by id; `roots` keeps the ids valid
-        self.running: nn.Module | None = None
+        self.known: set[int] = set()  # parameters in them
         self.called: set[int] = set()
         self.graded: Counter[int] = Counter()
         self.measured = 0
@@ -58,7 +59,8 @@ class Models:
 
     def clear(self) -> None:
         """A step is over."""
-        self.running = None
+        self.running: nn.Module | None = None
+        self.entrance: nn.Module | None = None  # the first outermost module of the step: its input is the batch
         self.forwards = 0
         self.answers: dict[int, tuple[nn.Module, Spread, Spread]] = {}
         self.batch: tuple[tuple[int, ...], str, Spread] | None = None
@@ -66,26 +68,33 @@ class Models:
         self.grad_norms: dict[int, float] = {}
 
     def enter(self, module: nn.Module, given: Any) -> None:
-        """A forward pass begins: is it that of a whole model? The last one before a step is the one that is kept."""
+        """A forward pass begins: is it an outermost one? What is kept of each is the last one before a step."""
         if self.running is not None or next(module.parameters(), None) is None:
             return
-        if id(module) not in self.paths:
+        own = {id(p) for p in module.parameters()}
+        if not own <= self.known and len(self.roots) < MOST_MODELS:
             self.roots.append(module)
+            self.known |= own
             self.paths |= {id(inner): _path(name) for name, inner in module.named_modules()}
         self.running = module
         self.forwards += 1
         if self.forwards > MOST_FORWARDS:
             return
-        self.answers.clear()
-        self.batch = described(given)
+        for inner in module.modules():
+            self.answers.pop(id(inner), None)
+        self.entrance = self.entrance or module
+        if self.entrance is module:
+            self.batch = described(given)
 
     def leave(self, module: nn.Module, given: Any, output: Any) -> None:
         """A module of a running model answered; what it was given is measured where it has weights."""
-        if self.running is None or id(module) not in self.paths:
+        if self.running is None:
             return
         if module is self.running:
             self.running = None
             self.batch = self.batch or described(given)  # the hook before it was not shown keyword arguments
+        if id(module) not in self.paths:
+            return
         self.called.add(id(module))
         own = _own(module)
         plain_leaf = next(module.children(), None) is None
@@ -159,9 +168,6 @@ class Listener:
     def on_leave(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
             self.guarded(self.models.leave, module, (*args, *kwargs.values()), output)
-
-    def on_backward(self, tensors: Any) -> None:
-        self.guarded(self._backward, tensors)
 
     def on_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self.guarded(self._before_step, optimizer)
@@ -306,7 +312,7 @@ def listen() -> Iterator[Chart]:
     backward = torch.autograd.backward  # what Tensor.backward calls as well
 
     def heard(tensors: Any, *args: Any, **kwargs: Any) -> None:
-        listener.on_backward(tensors)
+        listener.guarded(listener._backward, tensors)
         backward(tensors, *args, **kwargs)
 
     torch.autograd.backward = heard

@@ -266,6 +266,19 @@ def test_models_that_take_keywords_and_give_their_own_loss():
     assert chart.layers[0].module == "inner.0" and not chart.notes
 
 
+def test_parts_that_are_called_one_by_one_are_all_measured():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with glia.listen() as chart:
+        for _ in range(3):
+            optimizer.zero_grad()
+            F.cross_entropy(model[4:](model[:4](X)), Y).backward()
+            optimizer.step()
+    assert [layer.kind for layer in chart.layers if layer.step == 2] == [type(layer).__name__ for layer in model]
+    assert {batch.shape for batch in chart.batches} == {(128, 6)}
+    assert len(chart.models) == 2  # though six modules were made
+
+
 def test_a_module_that_is_called_again_and_again_is_measured_once():
     class Recurrent(nn.Module):
         def __init__(self) -> None:
