@@ -22,10 +22,11 @@ class Pace:
     weight_decay: float
     label_smoothing: float
     epochs: int  # for 45,000 rows
+    batch: int = 128  # most rows a step
 
 
 _PACES = {
-    "resnet9": Pace(0.3, 5e-4, 0.1, 12),
+    "resnet9": Pace(0.3, 5e-4, 0.1, 12, batch=256),
     "resnet8": Pace(0.3, 5e-4, 0.1, 12),
     "resnet20": Pace(0.3, 5e-4, 0.1, 12),
     "lenet5": Pace(0.07, 5e-4, 0.0, 15),
@@ -64,7 +65,7 @@ def image_settings(name: str, facts: ImageFacts, rows: int, task: Task, width: i
     the live ones.
     """
     pace = _PACES.get(name, _PACES["resnet9"])
-    batch = _batch(rows, width)
+    batch = min(_batch(rows, width), pace.batch)
     return {
         "epochs": _epochs(pace, facts, rows, width),
         "batch_size": batch,
