@@ -191,8 +191,6 @@ class Listener:
             self.chart.notes.append(f"listening ended at step {self.step}: {type(error).__name__}: {error}")
         self.spent += perf_counter() - start
 
-    # What they do.
-
     def _backward(self, tensors: Any) -> None:
         self.chart.backwards += 1
         loss = tensors if isinstance(tensors, Tensor) else next(iter(tensors), None)

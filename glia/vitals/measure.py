@@ -41,20 +41,23 @@ def spread(tensor: Tensor, columns: bool = False) -> Spread:
     if not x.numel() or x.is_complex():
         return Spread(rows=len(x) if x.ndim else 1)
     x = x if x.is_floating_point() else x.float()
-    good = x.isfinite()
-    bad = 1.0 - good.float().mean().item()
-    kept = x[good] if bad else x
+    total = x.sum().item()  # finite only when all are: the cheapest test there is
+    good = None if total - total == 0 else x.isfinite()
+    kept = x if good is None else x[good]
+    bad = 1 - kept.numel() / x.numel()
+    rows = len(x) if x.ndim else 1
     if not kept.numel():
-        return Spread(nonfinite=1.0, rows=len(x) if x.ndim else 1)
-    kept = kept.double() if kept.numel() < 2**12 else kept.float()
-    var, mean = torch.var_mean(kept, correction=0)
+        return Spread(nonfinite=1.0, rows=rows)
+    kept = kept if kept.dtype == torch.float64 else kept.float()
     low, high = kept.aminmax()
+    mean = kept.mean()
+    std = (kept - mean).norm() / kept.numel() ** 0.5  # five times as fast as var_mean on a CPU
+    middle, width, lowest, highest = torch.stack([mean, std, low, high]).tolist()
     zero = x == 0
-    middle, std, lowest, highest, zeros = torch.stack(
-        [mean, var.sqrt(), low, high, zero.to(mean.dtype).mean()]
-    ).tolist()
-    narrow, wide = _widths(x) if columns and x.ndim == 2 and len(x) > 1 and not bad else (math.nan, math.nan)
-    return Spread(middle, std, lowest, highest, zeros, _dead(zero), bad, len(x) if x.ndim else 1, narrow, wide)
+    zeros = zero.count_nonzero().item() / x.numel()
+    narrow, wide = _widths(x) if columns and x.ndim == 2 and rows > 1 and not bad else (math.nan, math.nan)
+    dead = _dead(zero) if zeros else 0.0
+    return Spread(middle, width, lowest, highest, zeros, dead, bad, rows, narrow, wide)
 
 
 def sample(x: Tensor, most: int = SAMPLE) -> Tensor:
@@ -72,8 +75,9 @@ def _dead(zero: Tensor) -> float:
 
 def _widths(x: Tensor) -> tuple[float, float]:
     """Smallest and largest standard deviation among the columns that vary."""
-    std = x.double().std(0)
-    std = std[std > 1e-12]
+    x = x.double() if x.numel() < 2**14 else x.float()
+    std = (x - x.mean(0)).square().sum(0).div(len(x) - 1).sqrt()
+    std = std[std > 1e-6 * x.abs().amax(0)]  # below that it is rounding
     return (std.min().item(), std.max().item()) if len(std) else (math.nan, math.nan)
 
 
