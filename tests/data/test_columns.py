@@ -40,6 +40,8 @@ def plan(values: object, kind: str | None = None) -> Plan:
         (["31.12.2020 10:15", "01.01.2021 09:00"], "date"),
         ([f"user{i}" for i in range(50)], "identifier"),
         (list(range(1, 51)), "identifier"),
+        ([f"C{i}" for i in range(50)] + [None] * 50, "filled"),
+        ([f"C{i}" for i in range(50)] + [None] * 2, "identifier"),
         ([5, 5, 5], "constant"),
         (["a", "a"], "constant"),
         ([None, None, "?"], "constant"),
@@ -57,7 +59,7 @@ def test_kinds(values: list[object], kind: str) -> None:
     assert found.kind == kind
     assert found.why
     assert "\n" not in found.why
-    assert found.used == (kind in ("number", "category", "yes/no", "date"))
+    assert found.used == (kind in ("number", "category", "yes/no", "date", "filled", "text"))
 
 
 def test_titanic(shared_data: Callable[[str], Path]) -> None:
@@ -74,7 +76,7 @@ def test_titanic(shared_data: Callable[[str], Path]) -> None:
         "Parch": "number",
         "Ticket": "identifier",
         "Fare": "number",
-        "Cabin": "identifier",
+        "Cabin": "filled",
         "Embarked": "category",
     }
 

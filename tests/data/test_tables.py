@@ -425,10 +425,17 @@ def test_adult(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
 def test_titanic_and_housing(shared_data: Callable[[str], Path]) -> None:
     titanic = prepare(shared_data("titanic/train.csv"), "Survived")
     assert [column.plan.name for column in reader_again(titanic).columns] == [
-        *("Pclass", "Sex", "Age", "SibSp", "Parch", "Fare", "Embarked"),
+        *("Pclass", "Name", "Sex", "Age", "SibSp", "Parch", "Fare", "Cabin", "Embarked"),
     ]
     unlabelled = next(reader_again(titanic).stream(shared_data("titanic/test.csv")))
-    assert unlabelled.inputs.shape == (418, 7)
+    names = titanic.facts.names  # type: ignore[union-attr]
+    assert unlabelled.inputs.shape == (418, len(names))
+    # What a person would call by its title is told apart, and whether a cabin is known.
+    assert {"Name.mr", "Name.mrs", "Name.miss", "Name.master"} <= set(names)
+    cabin = pl.read_csv(shared_data("titanic/test.csv"))["Cabin"].is_not_null().cast(pl.Float32).to_numpy()
+    assert (unlabelled.inputs[:, names.index("Cabin")].numpy() == cabin).all()
+    married = pl.read_csv(shared_data("titanic/test.csv"))["Name"].str.contains("Mrs").to_numpy()
+    assert (unlabelled.inputs[:, names.index("Name.mrs")].numpy() == married).all()
     with pytest.raises(GliaError, match=r"no column 'suvived'.*Try: 'Survived'"):
         prepare(shared_data("titanic/train.csv"), "suvived")
     housing = prepare(shared_data("california-housing/housing.csv.gz"), "median_house_value")

@@ -1,4 +1,4 @@
-"""What each column is: number, category, yes/no, date, or something a network cannot learn from."""
+"""What each column is: number, category, yes/no, date, filled or not, or something a network cannot learn from."""
 
 import re
 from collections.abc import Callable
@@ -10,13 +10,14 @@ from glia.data.tables.cells import date_format, dates, is_yes_no, numbers, yes_n
 from glia.data.tables.source import Piece
 from glia.errors import GliaError, unknown
 
-KINDS = ("number", "category", "yes/no", "date", "text", "identifier")
-USED = ("number", "category", "yes/no", "date")
+KINDS = ("number", "category", "yes/no", "date", "filled", "text", "identifier")
+USED = ("number", "category", "yes/no", "date", "filled", "text")
 ALIASES = {"numeric": "number", "categorical": "category", "bool": "yes/no", "boolean": "yes/no", "yesno": "yes/no"}
 ALIASES |= {"datetime": "date", "time": "date", "date/time": "date", "id": "identifier"}
 KIND_OF_ANSWER = {"number": "regress", "category": "classify", "yes/no": "classify"}
 STRAY_WORDS = 5  # a column stays a number if at most so many different texts, in at most 5 % of its cells, stray in
 STRAY_SHARE = 0.05
+GAPS = 0.05  # of texts that never come back, whether there is one is kept if at least this share is, and is not, there
 FEW_LEVELS = 20
 _KEY_NAME = re.compile(r"(^|[\W_])(id|key|index|idx|uuid|guid)$|^unnamed", re.IGNORECASE)
 _KEY_CAMEL = re.compile(r"[a-z](Id|ID)$")
@@ -187,7 +188,11 @@ def _words(name: str, present: pl.Series, distinct: int, rows: int, decimal: str
         spaces = present.str.count_matches(r"\s+").to_numpy().mean()
         counted = f"{distinct} different values in {len(present)} filled cells"
         if spaces >= 2:
-            return Plan(name, "text", f"free text, about {spaces + 1:.0f} words a cell, {counted}")
+            return Plan(
+                name, "text", f"free text, about {spaces + 1:.0f} words a cell, {counted}: which words it holds"
+            )
+        if GAPS <= len(present) / rows <= 1 - GAPS:
+            return Plan(name, "filled", f"{counted}: almost none comes back, but whether a row has one is kept")
         return Plan(name, "identifier", f"{counted}: almost none comes back, so nothing can be learnt from it")
     zeros = "; leading zeros: codes, not amounts" if _leading_zeros(present) else ""
     gaps = f", missing in {rows - len(present)}" if rows > len(present) else ""

@@ -24,6 +24,7 @@ class Column:
     plan: how its cells are read. levels: the category with code 1, 2, ...; 0 is missing, rare or unseen.
     offset: taken off in float64, before float32 would lose what follows it.
     parts: what a date gives; the days count from the earliest training date, which is `offset` days after 1970.
+    Of a text, the words whose presence is told.
     """
 
     plan: Plan
@@ -35,7 +36,7 @@ class Column:
     def outputs(self) -> tuple[str, ...]:
         """Names of the matrix columns it gives."""
         name = self.plan.name
-        return tuple(f"{name}.{part}" for part in self.parts) if self.plan.kind == "date" else (name,)
+        return tuple(f"{name}.{part}" for part in self.parts) if self.plan.kind in ("date", "text") else (name,)
 
     def encode(self, piece: Piece) -> Float32s:
         """(N, outputs) float32: NaN where a number is missing. Errors: a cell that does not fit, with its place."""
@@ -43,6 +44,10 @@ class Column:
             return self._codes(piece)[:, None].astype(np.float32)
         if self.plan.kind == "date":
             return date_parts(read_plan(piece, self.plan), self.parts, self.offset).astype(np.float32)
+        if self.plan.kind == "text":
+            return word_marks(piece.column(self.plan.name), self.parts)
+        if self.plan.kind == "filled":
+            return piece.column(self.plan.name).is_not_null().to_numpy()[:, None].astype(np.float32)
         values = float64s(read_plan(piece, self.plan)) - self.offset
         return np.clip(values, -LARGEST, LARGEST)[:, None].astype(np.float32)
 
@@ -55,6 +60,19 @@ class Column:
     def from_dict(cls, data: dict[str, Any]) -> "Column":
         plan = Plan(**data["plan"] | {"stray": tuple(data["plan"]["stray"])})
         return cls(plan, tuple(data["levels"]), data["offset"], tuple(data["parts"]))
+
+
+def words_of(texts: pl.Series) -> pl.Series:
+    """The different words of each cell, in small letters; none where a cell is empty."""
+    return texts.cast(pl.String).fill_null("").str.to_lowercase().str.extract_all(r"\w+").list.unique()
+
+
+def word_marks(texts: pl.Series, words: tuple[str, ...]) -> Float32s:
+    """(N, words) float32: 1 where the cell holds the word."""
+    held = words_of(texts)
+    if not words:
+        return np.empty((len(texts), 0), dtype=np.float32)
+    return np.stack([held.list.contains(word).to_numpy() for word in words], axis=1).astype(np.float32)
 
 
 def float64s(values: pl.Series) -> Float64s:

@@ -4,13 +4,24 @@ import numpy as np
 
 from glia.data.facts import TableFacts
 from glia.data.tables.columns import Plan, read_plan
-from glia.data.tables.encode import DATE_PARTS, DAYS, Column, Float32s, Float64s, date_parts, float64s, spelled
+from glia.data.tables.encode import (
+    DATE_PARTS,
+    DAYS,
+    Column,
+    Float32s,
+    Float64s,
+    date_parts,
+    float64s,
+    spelled,
+    words_of,
+)
 from glia.data.tables.source import Piece
 
 MOST_LEVELS = 255
 RARE_ROWS = 3  # a level with fewer rows counts as missing ...
 SMALL_TABLE = 500  # ... unless the table is so small that every row counts
 BINS = 48
+WORD_SHARE, MOST_WORDS = 0.03, 24
 SMALL_ROWS, SMALL_BINS, ROWS_A_BIN = 2000, (4, 16), 40
 
 
@@ -20,6 +31,10 @@ def fit_column(plan: Plan, piece: Piece) -> Column:
         return Column(plan, levels=_levels(plan, piece))
     if plan.kind == "date":
         return _fit_date(plan, piece)
+    if plan.kind == "text":
+        return Column(plan, parts=_telling_words(plan, piece))
+    if plan.kind == "filled":
+        return Column(plan)
     return Column(plan, offset=_offset(float64s(read_plan(piece, plan))))
 
 
@@ -95,6 +110,14 @@ def _fit_date(plan: Plan, piece: Piece) -> Column:
     varying = [part for part, column in zip(every, values.T) if np.nanmin(column) < np.nanmax(column)]
     first = float(np.floor(np.nanmin(values[:, every.index(DAYS)])))
     return Column(plan, offset=first, parts=tuple(varying))
+
+
+def _telling_words(plan: Plan, piece: Piece) -> tuple[str, ...]:
+    """The most frequent words that some rows have and some have not, in at least 3 % of the rows (and 5 of them)."""
+    counts = words_of(piece.column(plan.name)).explode().drop_nulls().value_counts()
+    least, most = max(5, len(piece) * WORD_SHARE), len(piece) * (1 - WORD_SHARE)
+    pairs = sorted((-count, word) for word, count in counts.iter_rows() if least <= count <= most)
+    return tuple(word for _, word in pairs[:MOST_WORDS])
 
 
 def _offset(values: Float64s) -> float:

@@ -61,10 +61,12 @@ def _fit_columns(study: Study, train: Piece) -> tuple[tuple[Column, ...], Study]
     plans: list[Plan] = []
     for plan in study.plans:
         column = fit_column(plan, train) if plan.used else None
-        if column is not None and (column.levels or column.parts or plan.kind in ("number", "yes/no")):
+        if column is not None and (column.levels or column.parts or plan.kind in ("number", "yes/no", "filled")):
             columns.append(column)
         elif plan.used:
-            plan = replace(plan, kind="constant", why=f"nothing in it varies among the training rows ({plan.why})")
+            nothing = "no word in it comes back often enough" if plan.kind == "text" else "nothing in it varies"
+            why = f"{nothing} among the training rows ({plan.why})"
+            plan = replace(plan, kind="identifier" if plan.kind == "text" else "constant", why=why)
         plans.append(plan)
     if not columns:
         raise GliaError(f"no column of {train.name} varies among the training rows")
