@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from glia.data.images import pixels
 from glia.data.facts import ImageFacts
+from glia.data.images import pixels
 from glia.data.images.decode import decode
 from glia.data.images.listing import by_class_folders, natural
 from glia.data.images.pixels import FileRows
