@@ -9,6 +9,7 @@ are skipped with a line that says so.
 """
 
 import math
+import os
 import statistics
 import sys
 import tempfile
@@ -24,8 +25,9 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
-import glia
+import glia  # light: torch comes with its first use
 
+os.environ.setdefault("GOMP_SPINCOUNT", "1500")  # as the command line does
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CONSOLE = Console(highlight=False)
@@ -67,7 +69,7 @@ def adult(folder: Path) -> Iterator[Row]:
     for part in ("train", "test"):
         frame = pl.read_csv(SHARED / f"adult/adult-{part}.csv.gz", has_header=False, infer_schema_length=0)
         # The published test labels end in a full stop; the training labels do not.
-        frame = frame.with_columns(pl.col("column_15").str.strip_chars(" ."))
+        frame = frame.with_columns(pl.col("column_14").str.strip_chars(" ."))
         files[part] = folder / f"adult-{part}.csv"
         frame.write_csv(files[part], include_header=False)
     run, seconds = _train(folder, files["train"], test=str(files["test"]), target=14, header=False)
