@@ -133,8 +133,8 @@ def _top(
 
 def main() -> None:
     """Run a command; a user's mistake is one line on standard error and its exit code."""
-    # Threads of torch wait for each other by spinning for milliseconds. When another program has one of the cores that
-    # costs a small network seven times its time (46 s instead of 6 for two epochs of digits); a short spin costs nothing.
+    # Threads of torch wait for each other by spinning for milliseconds. When another program has one of the cores,
+    # that costs a small network seven times its time (digits: 46 s, not 6); a short spin costs nothing.
     os.environ.setdefault("GOMP_SPINCOUNT", "1500")
     try:
         app()
