@@ -19,7 +19,6 @@ from glia.errors import GliaError
 from glia.models.build import build
 from glia.recipe import Recipe
 from glia.workbench.plan import plan, weighted
-from glia.workbench.prepare import prepare
 from glia.workbench.session import Session
 
 Array = NDArray[Any]
@@ -45,7 +44,7 @@ class _Estimator(BaseEstimator):
         weight_decay: float | None = None,
         dropout: float | None = None,
         patience: int | None = None,
-        valid_share: float = 0.1,
+        valid_share: float | None = None,
         seed: int = 0,
     ):
         self.model = model
@@ -77,14 +76,11 @@ class _Estimator(BaseEstimator):
         )
         if len(frame) < FEW:
             recipe = recipe.updated(valid_share=0.0)
-        data = prepare(recipe=recipe)
-        planned, usual_lr, _ = plan(recipe, data)
-        if planned.model.model == "folds" and data.valid is not None:
-            planned = planned.updated(valid_share=0.0)
-            data = prepare(recipe=planned)
+        made = plan(recipe)
+        planned, data = made.recipe, made.data
         task = weighted(data.task, data, planned.train.class_weights)
         network = build(planned.model.model, data.facts, task, seed=self.seed, **planned.model.options())
-        session = Session(planned, data, network, usual_lr)
+        session = Session(planned, data, network, made.usual_lr)
         if planned.train.lr == "auto":
             session.recipe = planned.updated(lr=session.find_lr().value)
         epochs = [moment.figures for moment in session.moments(None) if moment.kind == "epoch"]

@@ -14,6 +14,7 @@ from glia.errors import GliaError
 from glia.models.choose_image import choose_image, image_settings
 from glia.models.choose_table import choose_table, train_settings
 from glia.recipe import Recipe
+from glia.workbench.prepare import prepare
 
 # What is used where neither the user nor the network's entry in the catalogue says otherwise.
 USUAL = {
@@ -43,11 +44,36 @@ class Choice:
         return {"setting": self.setting, "value": self.value, "why": self.why}
 
 
-def plan(recipe: Recipe, data: Prepared) -> tuple[Recipe, float | None, list[Choice]]:
-    """(the recipe with its open settings filled in, the network's usual learning rate, the choices made).
-
-    The learning rate stays "auto" when it was: that takes a range test, on the network itself.
+@dataclass(frozen=True)
+class Plan:
+    """Data and a recipe without open settings. The learning rate stays "auto" when it was: it takes a range test, on
+    the network itself; `usual_lr` is what the network is known to like.
     """
+
+    data: Prepared
+    recipe: Recipe
+    usual_lr: float | None
+    choices: list[Choice]
+
+
+def plan(recipe: Recipe, data: Prepared | None = None) -> Plan:
+    """Prepare the recipe's data (unless given) and settle what it left open."""
+    prepared = data or prepare(recipe=recipe)
+    settled, usual_lr, choices = _settled(recipe, prepared)
+    if settled.model.model == "folds" and prepared.valid is not None and data is None and _may_fold(recipe):
+        # Packed folds validate on the training rows themselves: none need be held out.
+        settled = settled.updated(valid_share=0.0)
+        prepared = prepare(recipe=settled)
+    return Plan(prepared, settled, usual_lr, choices)
+
+
+def _may_fold(recipe: Recipe) -> bool:
+    """Were no validation rows asked for in so many words, and is no order or group of rows to be kept?"""
+    asked = (recipe.data.valid, recipe.data.time, recipe.data.group)
+    return not any(asked) and "valid_share" not in recipe.data.model_fields_set
+
+
+def _settled(recipe: Recipe, data: Prepared) -> tuple[Recipe, float | None, list[Choice]]:
     choices: list[Choice] = []
     name, options, settings, why = _network(recipe, data)
     if recipe.model.model == "auto":

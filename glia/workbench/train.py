@@ -66,25 +66,21 @@ def train(
     recipe = with_full_paths(recipe)
     own = model if isinstance(model, nn.Module) else None
     _use_threads(recipe)
-    given = data is not None
-    data = data or prepare(recipe=recipe)
-    for note in data.notes:
+    # For a network of one's own the settings are those of a plain one.
+    made = plan(recipe if own is None else recipe.updated(model="mlp"), data)
+    for note in made.data.notes:
         tell(note)
-    planned, usual_lr, choices = plan(recipe if own is None else recipe.updated(model="mlp"), data)
+    planned, choices = made.recipe, made.choices
     if own is not None:
         planned = planned.updated(model="custom")
-    if planned.model.model == "folds" and data.valid is not None and not given and _may_fold(recipe):
-        # Packed folds validate on the training rows themselves: none need be held out.
-        planned = planned.updated(valid_share=0.0)
-        data = prepare(recipe=planned)
-    session = _session(planned, data, own, usual_lr)
+    session = _session(planned, made.data, own, made.usual_lr)
     if planned.train.lr == "auto":
         choice = session.find_lr()
         choices.append(choice)
         session.recipe = planned = planned.updated(lr=choice.value)
     folder = RunFolder.create(Path(runs), name or _name_for(recipe))
     folder.write_json("choices.json", [choice.to_dict() for choice in choices])
-    folder.write_json("data.json", data.card)
+    folder.write_json("data.json", made.data.card)
     folder.write_json("machine.json", machine.describe() | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
     disk.write_file(folder.path / "recipe.toml", planned.to_toml())  # last: a folder with a recipe can be resumed
     return _go(folder, session, None, choices, tell, begin, began)
@@ -175,14 +171,6 @@ def _go(
 def _use_threads(recipe: Recipe) -> None:
     if recipe.train.threads is not None:
         torch.set_num_threads(recipe.train.threads)
-
-
-def _may_fold(recipe: Recipe) -> bool:
-    """Were no validation rows asked for in so many words?"""
-    data = recipe.data
-    return (
-        data.valid is None and data.time is None and data.group is None and "valid_share" not in data.model_fields_set
-    )
 
 
 def _name_for(recipe: Recipe) -> str:
