@@ -118,8 +118,8 @@ def _metric_for(loss: str) -> Metric | None:
 class FoldStep:
     """The Step of packed folds: member j of the ensemble never trains on rows of fold j mod `folds`.
 
-    In evaluation the rows are scored by the members that never saw them, so the training rows themselves give an
-    honest validation figure and none has to be held out. `valid_on_train` tells the loop to validate so.
+    valid_on_train: in evaluation the training rows are scored by the members that never saw them, so they give an honest
+    validation figure and none has to be held out; it tells the loop to validate so. False: other rows are, by all.
     fold_of: (rows,) fold of each training row. combine: (outputs (N, K, C), mask (N, K)) -> (N, C).
     """
 
@@ -129,12 +129,12 @@ class FoldStep:
     fold_of: Tensor
     folds: int
     combine: Callable[[Tensor, Tensor], Tensor]
-    valid_on_train = True
+    valid_on_train: bool = True
 
     def __call__(self, model: nn.Module, batch: Any) -> Outcome:
         inputs, targets, index = batch
         if not model.training:
-            outputs = self.held_out(model, inputs, index)
+            outputs = self.held_out(model, inputs, index) if self.valid_on_train else model(inputs).float()
             return Outcome(self.scoring(outputs, targets), len(outputs), self.metric.per_row(outputs, targets).sum())
         outputs = model(inputs).float()
         count, members = outputs.shape[:2]

@@ -76,7 +76,7 @@ def _parts(session: Session) -> dict[str, dict[str, Tensor]]:
     that never saw it.
     """
     data, found = session.data, {}
-    if isinstance(session.step, FoldStep):
+    if isinstance(session.step, FoldStep) and session.step.valid_on_train:
         outputs = data.task.decode(session.step.out_of_fold(session.model, data.train))
         targets = own_units(data.task, data.train.targets)
         found["valid"] = {"rows": data.train.rows, "targets": targets, "outputs": outputs}

@@ -103,6 +103,9 @@ def _network(recipe: Recipe, data: Prepared) -> tuple[str, dict[str, Any], dict[
     rows = len(data.train)
     if isinstance(data.facts, TableFacts):
         name, options, settings, why = choose_table(data.facts, rows, data.task)
+        if name == "folds" and recipe.model.model == "auto" and not _may_fold(recipe):
+            name, settings = "tabm", train_settings("tabm", rows)
+            why = "validation rows were asked for, or rows keep their group or order: so no folds are drawn at random"
     elif isinstance(data.facts, ImageFacts):
         name, options, settings, why = choose_image(data.facts, rows, data.task)
     else:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -120,10 +121,16 @@ def make_step(recipe: Recipe, data: Prepared, model: nn.Module) -> Step:
     if count:
         per_row, scoring = losses.per_row(task.loss, **options), losses.build(task.loss, **options)
         fold = fold_of(data.train.targets, count, recipe.train.seed)
-        return FoldStep(per_row, scoring, metric, fold, count, lambda out, mask: combine(out, task.kind, mask))
+        apart = partial(combine_apart, task.kind)
+        return FoldStep(per_row, scoring, metric, fold, count, apart, valid_on_train=data.valid is None)
     if recipe.train.label_smoothing and task.kind != "regress":
         options["label_smoothing"] = recipe.train.label_smoothing
     return supervised(task.loss, metric=metric, **options)
+
+
+def combine_apart(kind: str, outputs: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The members' outputs (N, K, C) as one (N, C), of those that `mask` (N, K) lets speak."""
+    return combine(outputs, kind, mask)
 
 
 class Recorder:
