@@ -220,7 +220,7 @@ def _write(rows: list[Row]) -> None:
         "",
         "`make bench-accuracy` prints and writes this: `glia.train` with its defaults, measured on rows that training",
         "never saw, beside a linear model and gradient boosting (scikit-learn's defaults) on the same rows. Seconds are",
-        "for everything, from reading to the report. Rows with ± are means over five folds, with standard errors.",
+        "for everything, from reading to the report. Rows with ± are means of five folds, with standard error.",
         "",
         f"{about['cpu']} ({about['cpu_capability']}), {about['threads']} threads, torch {about['versions']['torch']}.",
         "",

@@ -104,6 +104,21 @@ def test_a_frame_in_memory(tmp_path: Path) -> None:
     assert names == ["majority class", "linear model", "gradient boosting"]
 
 
+def test_folds_only_where_rows_may_be_divided_at_random(tmp_path: Path) -> None:
+    frame = table(300).with_columns(family=pl.Series([f"f{i // 3}" for i in range(300)]), when=pl.Series(range(300)))
+    quick = {"target": "label", "epochs": 2, "lr": 0.01, "runs": tmp_path, "baselines": False, "threads": 1}
+    alone = glia.train(frame, **quick)
+    assert alone.recipe.model.model == "folds" and alone.recipe.data.valid_share == 0
+    parts = json.loads((alone.folder / "data.json").read_text())["parts"]
+    assert "valid" in alone.metrics and not parts.get("valid")
+    for kept in ({"group": "family"}, {"time": "when"}, {"valid_share": 0.2}):
+        run = glia.train(frame, **quick, **kept)
+        assert run.recipe.model.model == "tabm", kept
+        assert json.loads((run.folder / "data.json").read_text())["parts"]["valid"] > 0
+    asked = glia.train(frame, **quick, model="folds", group="family")
+    assert asked.metrics["valid"]["accuracy"] > 0
+
+
 def test_rare_classes_are_weighted(tmp_path: Path) -> None:
     frame = table(600).with_columns(label=pl.when(pl.col("a") > 1.9).then(pl.lit("rare")).otherwise(pl.lit("usual")))
     run = glia.train(frame, target="label", epochs=3, lr=0.01, runs=tmp_path, threads=1)
