@@ -218,9 +218,10 @@ def _write(rows: list[Row]) -> None:
     text = [
         "# Accuracy of the defaults",
         "",
-        "`make bench-accuracy` prints and writes this: `glia.train` with its defaults, measured on rows that training",
-        "never saw, beside a linear model and gradient boosting (scikit-learn's defaults) on the same rows. Seconds are",
-        "for everything, from reading to the report. Rows with ± are means of five folds, with standard error.",
+        "`make bench-accuracy` prints and writes this: `glia.train` with its defaults, measured on rows that",
+        "training never saw, beside a linear model and gradient boosting (scikit-learn's defaults) on the same",
+        "rows. Seconds are for everything, from reading to the report. Rows with ± are means of five folds, with",
+        "their standard error.",
         "",
         f"{about['cpu']} ({about['cpu_capability']}), {about['threads']} threads, torch {about['versions']['torch']}.",
         "",
