@@ -47,6 +47,10 @@ class Display:
             self._end()
             self.console.print(Text(str(stopped), "yellow"))
             sys.exit(128 + stopped.signal)
+        except KeyboardInterrupt:
+            self._end()
+            self.console.print(Text("stopped at once; the last checkpoint is whole: glia resume RUN", "yellow"))
+            sys.exit(130)
         except NonFinite as error:
             self._end()
             self.console.print(Text(f"glia: {error}. The best weights so far are kept.", "red"), soft_wrap=True)

@@ -118,8 +118,9 @@ def _metric_for(loss: str) -> Metric | None:
 class FoldStep:
     """The Step of packed folds: member j of the ensemble never trains on rows of fold j mod `folds`.
 
-    valid_on_train: in evaluation the training rows are scored by the members that never saw them, so they give an honest
-    validation figure and none has to be held out; it tells the loop to validate so. False: other rows are, by all.
+    valid_on_train: in evaluation the training rows are scored by the members that never saw them, so they give an
+    honest validation figure and none has to be held out; it tells the loop to validate so. False: other rows are, by
+    all members.
     fold_of: (rows,) fold of each training row. combine: (outputs (N, K, C), mask (N, K)) -> (N, C).
     """
 

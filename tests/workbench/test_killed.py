@@ -13,6 +13,7 @@ import pytest
 
 from glia.runs import checkpoint
 from glia.runs.packing import pack
+from glia.workbench.session import stop_on_signal
 
 COMMAND = [sys.executable, "-c", "from glia.cli.main import main; main()"]
 SAME = (
@@ -74,6 +75,15 @@ def test_killed_at_any_moment(tmp_path: Path, table: Path, model: str) -> None:
             subprocess.run(resume, env=environment, check=True, stdout=subprocess.DEVNULL)
     assert fingerprint(run) == fingerprint(tmp_path / "whole")
     assert json.loads((run / "status.json").read_text())["state"] == "finished"
+
+
+def test_a_second_signal_stops_at_once() -> None:
+    told: list[str] = []
+    with pytest.raises(KeyboardInterrupt), stop_on_signal(told.append) as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.asked and stop.signal == signal.SIGINT and len(told) == 1
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_ctrl_c_stops_in_good_order(tmp_path: Path, table: Path) -> None:
