@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any, NamedTuple
+from typing import Any
 
 from glia.data.facts import ImageFacts
 from glia.data.task import Task
+from glia.models.choice import Choice
 from glia.models.normalise import halvings
 
 MANY = 20_000  # rows
@@ -33,15 +34,6 @@ _PACES = {
     "resnet20": Pace(0.3, 5e-4, 0.1, 12),
     "lenet5": Pace(0.07, 5e-4, 0.0, 15),
 }
-
-
-class Choice(NamedTuple):
-    """A model of the catalogue, its options, train settings, and one sentence that says why."""
-
-    name: str
-    options: dict[str, Any]
-    train: dict[str, Any]
-    why: str
 
 
 def choose_image(facts: ImageFacts, rows: int, task: Task) -> Choice:

@@ -2,22 +2,14 @@
 
 from collections.abc import Callable
 from math import ceil, log2
-from typing import Any, NamedTuple
+from typing import Any
 
 from glia.data.facts import TableFacts
 from glia.data.task import Task
 from glia.errors import unknown
+from glia.models.choice import Choice
 
 FEW, MANY, HUGE = 20, 1_000, 100_000  # rows
-
-
-class Choice(NamedTuple):
-    """A model of the catalogue, its options, train settings, and one sentence that says why."""
-
-    name: str
-    options: dict[str, Any]
-    train: dict[str, Any]
-    why: str
 
 
 def choose_table(facts: TableFacts, rows: int, task: Task) -> Choice:
