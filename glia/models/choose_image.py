@@ -6,7 +6,7 @@ from typing import Any
 
 from glia.data.facts import ImageFacts
 from glia.data.task import Task
-from glia.models.choice import Choice
+from glia.models.suggestion import Suggestion
 from glia.models.normalise import halvings
 
 MANY = 20_000  # rows
@@ -36,7 +36,7 @@ _PACES = {
 }
 
 
-def choose_image(facts: ImageFacts, rows: int, task: Task) -> Choice:
+def choose_image(facts: ImageFacts, rows: int, task: Task) -> Suggestion:
     """The default network for `rows` training pictures."""
     width = 8 if facts.channels == 1 and rows >= GREY_MANY else 16
     train = image_settings("resnet9", facts, rows, task, width=width)
@@ -48,7 +48,7 @@ def choose_image(facts: ImageFacts, rows: int, task: Task) -> Choice:
         f"{rows:,} pictures of {size}: a wide, shallow residual network with {width} channels at first, "
         f"{train['epochs']} epochs of {train['batch_size']} rows a step, sized for minutes on two cores"
     )
-    return Choice("resnet9", {"width": width}, train, why)
+    return Suggestion("resnet9", {"width": width}, train, why)
 
 
 def image_settings(name: str, facts: ImageFacts, rows: int, task: Task, width: int = 16) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from typing import Any
 from glia.data.facts import TableFacts
 from glia.data.task import Task
 from glia.errors import unknown
-from glia.models.choice import Choice
+from glia.models.suggestion import Suggestion
 
 FEW, MANY, HUGE = 20, 1_000, 100_000  # rows
 
 
-def choose_table(facts: TableFacts, rows: int, task: Task) -> Choice:
+def choose_table(facts: TableFacts, rows: int, task: Task) -> Suggestion:
     """The default network for `rows` training rows."""
     if rows < FEW:
         name, why = "linear", f"{rows} rows are too few for more than a linear model (below {FEW})"
@@ -22,7 +22,7 @@ def choose_table(facts: TableFacts, rows: int, task: Task) -> Choice:
     else:
         name = "tabm"
         why = f"{MANY:,} rows or more: eight members that share their weights, with piecewise-linear embeddings"
-    return Choice(name, {}, train_settings(name, rows), why)
+    return Suggestion(name, {}, train_settings(name, rows), why)
 
 
 def train_settings(name: str, rows: int) -> dict[str, Any]:

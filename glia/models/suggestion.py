@@ -1,9 +1,9 @@
-"""Choice: what `choose_image` and `choose_table` answer."""
+"""Suggestion: what `choose_image` and `choose_table` answer."""
 
 from typing import Any, NamedTuple
 
 
-class Choice(NamedTuple):
+class Suggestion(NamedTuple):
     """A model of the catalogue, its options, train settings, and one sentence that says why."""
 
     name: str
