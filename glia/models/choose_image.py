@@ -6,8 +6,8 @@ from typing import Any
 
 from glia.data.facts import ImageFacts
 from glia.data.task import Task
-from glia.models.suggestion import Suggestion
 from glia.models.normalise import halvings
+from glia.models.suggestion import Suggestion
 
 MANY = 20_000  # rows
 GREY_MANY = 10_000  # rows from which a narrow network is enough for grey pictures
