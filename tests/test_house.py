@@ -13,7 +13,7 @@ FLOORS = [
     ["errors", "seed"],
     ["recipe", "disk", "catalog"],
     ["nn", "optim", "data", "vitals", "runs"],
-    ["models", "doctor", "train"],
+    ["models", "doctor", "training"],
     ["predict", "report"],
     ["workbench"],
     ["estimators"],
@@ -74,7 +74,7 @@ def test_every_room_is_in_order() -> None:
 
 def test_the_rule_finds_an_upward_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "bad.py").write_text("from glia.train.loop import fit\nfrom . import x\n")
+    (tmp_path / "data" / "bad.py").write_text("from glia.training.loop import fit\nfrom . import x\n")
     monkeypatch.setattr(sys.modules[__name__], "GLIA", tmp_path)
     assert len(list(problems(tmp_path / "data" / "bad.py"))) == 2
 
@@ -110,3 +110,11 @@ def test_the_command_line_answers_without_the_heavy_packages() -> None:
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     assert "train" in answer.stdout
+
+
+def test_no_public_name_is_hidden_by_a_room() -> None:
+    """A room that has been imported is an attribute of the package, and would stand in front of a function's name."""
+    import glia
+
+    rooms = {path.stem for path in GLIA.iterdir()}
+    assert not rooms & set(glia.__all__)

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from glia.runs.folder import RunFolder
-from glia.train.loop import Moment
-from glia.train.nonfinite import NonFinite
+from glia.training.loop import Moment
+from glia.training.nonfinite import NonFinite
 from glia.workbench.plan import Choice
 from glia.workbench.run import Run
 from glia.workbench.session import Session, Watcher

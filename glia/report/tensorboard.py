@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from glia.errors import GliaError
-from glia.train.loop import Moment
+from glia.training.loop import Moment
 
 
 def tensorboard(folder: Path, rhythm: int, tell: Callable[[str], None]) -> Callable[[Moment], None]:

@@ -18,7 +18,7 @@ from glia.predict.worst import worst
 from glia.report.page import render
 from glia.runs import checkpoint
 from glia.runs.folder import RunFolder
-from glia.train.steps import FoldStep
+from glia.training.steps import FoldStep
 from glia.workbench.session import Session
 
 Tell = Callable[[str], None]

@@ -26,11 +26,11 @@ from glia.optim.average import Average
 from glia.recipe import Recipe
 from glia.runs import checkpoint
 from glia.runs.folder import RunFolder
-from glia.train.feed import Feed
-from glia.train.loop import Moment, fit
-from glia.train.lr_range import choose_lr, lr_range
-from glia.train.metrics import accuracy, label_accuracy, rmse
-from glia.train.steps import FoldStep, Step, supervised
+from glia.training.feed import Feed
+from glia.training.loop import Moment, fit
+from glia.training.lr_range import choose_lr, lr_range
+from glia.training.metrics import accuracy, label_accuracy, rmse
+from glia.training.steps import FoldStep, Step, supervised
 from glia.workbench.plan import Choice
 
 Watcher = Callable[[Moment], None]

@@ -16,7 +16,7 @@ from glia.recipe import Recipe
 from glia.report.tensorboard import tensorboard
 from glia.runs import checkpoint, machine
 from glia.runs.folder import RunFolder, plain_name
-from glia.train.nonfinite import NonFinite
+from glia.training.nonfinite import NonFinite
 from glia.workbench.finish import finish, save_model, status, write_report
 from glia.workbench.plan import Choice, plan, weighted
 from glia.workbench.prepare import prepare, with_full_paths

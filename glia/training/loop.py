@@ -17,11 +17,11 @@ from glia.optim.average import Average
 from glia.optim.build import build as build_optimizer
 from glia.optim.layout import guard
 from glia.optim.schedules import Schedule
-from glia.train.best import Best
-from glia.train.feed import Feed, moved
-from glia.train.steps import Step, supervised
-from glia.train.update import Progress, Update
-from glia.train.validate import validate
+from glia.training.best import Best
+from glia.training.feed import Feed, moved
+from glia.training.steps import Step, supervised
+from glia.training.update import Progress, Update
+from glia.training.validate import validate
 
 
 @dataclass(frozen=True, slots=True)

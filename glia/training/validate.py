@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from glia.train.feed import Feed, moved
-from glia.train.steps import Step
-from glia.train.update import as_outcome, numbers
+from glia.training.feed import Feed, moved
+from glia.training.steps import Step
+from glia.training.update import as_outcome, numbers
 
 
 def validate(model: nn.Module, feed: Feed, step: Step, precision: str, device: torch.device) -> dict[str, float]:

@@ -15,9 +15,9 @@ from glia.optim.average import Average
 from glia.optim.build import build as build_optimizer
 from glia.runs.packing import pack, unpack
 from glia.seed import mix
-from glia.train.loop import Moment, fit
-from glia.train.nonfinite import NonFinite
-from glia.train.steps import Outcome, supervised
+from glia.training.loop import Moment, fit
+from glia.training.nonfinite import NonFinite
+from glia.training.steps import Outcome, supervised
 
 ROWS = 90
 

@@ -11,7 +11,7 @@ from glia.catalog import entry as catalog
 from glia.data.batches import Batches
 from glia.errors import GliaError
 from glia.nn import losses
-from glia.train.metrics import Metric, accuracy, label_accuracy, rmse
+from glia.training.metrics import Metric, accuracy, label_accuracy, rmse
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

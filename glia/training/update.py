@@ -14,8 +14,8 @@ from glia.optim.build import set_lr
 from glia.optim.clip import by_norm
 from glia.optim.schedules import Schedule
 from glia.seed import mix
-from glia.train.nonfinite import NonFinite, locate
-from glia.train.steps import Outcome, Step, unpack
+from glia.training.nonfinite import NonFinite, locate
+from glia.training.steps import Outcome, Step, unpack
 
 
 @dataclass

@@ -12,9 +12,9 @@ from torch import nn
 
 from glia.optim.build import set_lr
 from glia.seed import mix
-from glia.train.feed import Feed, moved
-from glia.train.steps import Step
-from glia.train.update import as_outcome, seed_noise
+from glia.training.feed import Feed, moved
+from glia.training.steps import Step
+from glia.training.update import as_outcome, seed_noise
 
 
 @dataclass(frozen=True)
