@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from glia.runs import checkpoint
@@ -37,9 +38,28 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def settings(model: str) -> list[str]:
-    shared = ["target=label", "threads=1", "baselines=false", "lr=0.003", f"model={model}", "checkpoint_s=0"]
-    return [*shared, "epochs=12", "batch_size=32", "ema=0.99", "dropout=0.2"]
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 grey pictures of 12 x 12, bright above or below."""
+    path = tmp_path_factory.mktemp("data") / "halves.npz"
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 90, (200, 12, 12), dtype=np.uint8), np.arange(200) % 2
+    x[y == 1, :6] += 80
+    x[y == 0, 6:] += 80
+    np.savez(path, x=x, y=y)
+    return path
+
+
+TABLE = ["target=label", "ema=0.99", "epochs=12", "batch_size=32"]
+KINDS = {
+    "folds": [*TABLE, "model=folds", "dropout=0.2"],
+    "mlp": [*TABLE, "model=mlp", "dropout=0.2", "accumulate=2"],
+    "lenet5": ["model=lenet5", "epochs=16", "batch_size=32", "augment=shift,rotate,mixup", "dropout=0.2", "threads=2"],
+}
+
+
+def settings(kind: str) -> list[str]:
+    return ["threads=1", "baselines=false", "lr=0.003", "checkpoint_s=0", *KINDS[kind]]
 
 
 def fingerprint(run: Path) -> dict[str, str]:
@@ -54,10 +74,11 @@ def lines(run: Path) -> int:
     return chart.read_bytes().count(b"\n") if chart.exists() else 0
 
 
-@pytest.mark.parametrize("model", ["folds", "mlp"])
-def test_killed_at_any_moment(tmp_path: Path, table: Path, model: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_at_any_moment(tmp_path: Path, table: Path, pictures: Path, kind: str) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    train = [*COMMAND, "train", str(table), "--runs", str(tmp_path), "-q", *settings(model)]
+    source = pictures if kind == "lenet5" else table
+    train = [*COMMAND, "train", str(source), "--runs", str(tmp_path), "-q", *settings(kind)]
     subprocess.run([*train, "--name", "whole"], env=environment, check=True, stdout=subprocess.DEVNULL)
     child = subprocess.Popen([*train, "--name", "cut", "workers=2"], env=environment)
     run = tmp_path / "cut"
