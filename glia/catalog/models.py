@@ -1,7 +1,8 @@
 """Networks.
 
-Facts: inputs (kinds of data that it takes); rows (fewest and most training rows that it is meant for); train (its own
-training settings, where a person sets none: see the train section of a Recipe; `ema` 0 and `clip` 0 mean none).
+Facts: inputs (kinds of data that it takes); rows (fewest and most training rows that it is meant for); train, where the
+settings do not depend on the rows: its own training settings, where a person sets none (see the train section of a
+Recipe). Those of the others are worked out in `glia/models/choose_table.py` and `choose_image.py`.
 """
 
 from math import inf
@@ -11,19 +12,7 @@ from glia.catalog.entry import Entry
 _TABLES = "Gorishniy et al. 2025, arXiv 2410.24210 (TabM); embedding: Gorishniy et al. 2022, arXiv 2203.05556"
 _RESNET = "He et al. 2016, arXiv 1512.03385, section 4.2"
 
-_IMAGE = {
-    "epochs": 30,
-    "batch_size": 128,
-    "optimizer": "adamw",
-    "lr": 3e-3,
-    "schedule": "cosine",
-    "warmup": 0.05,
-    "weight_decay": 0.05,
-    "clip": 1.0,
-    "ema": 0.0,
-    "patience": 0,
-}
-_TABLE = {
+_PLAIN = {
     "epochs": 100,
     "batch_size": 256,
     "optimizer": "adamw",
@@ -42,56 +31,56 @@ ENTRIES = (
         "glia.models.mlp:mlp",
         "fully connected layers: the plain network for any kind of input",
         "Rumelhart et al. 1986, Nature 323",
-        {"inputs": ("table", "image", "tensor"), "rows": (0, inf), "train": _TABLE | {"patience": 10}},
+        {"inputs": ("table", "image", "tensor"), "rows": (0, inf), "train": _PLAIN | {"patience": 10}},
     ),
     Entry(
         "linear",
         "glia.models.mlp:linear",
         "no hidden layer: linear, logistic or softmax regression",
         "Cox 1958",
-        {"inputs": ("table", "image", "tensor"), "rows": (0, inf), "train": _TABLE | {"lr": 1e-2, "patience": 10}},
+        {"inputs": ("table", "image", "tensor"), "rows": (0, inf), "train": _PLAIN | {"lr": 1e-2, "patience": 10}},
     ),
     Entry(
         "tabm",
         "glia.models.tabular:tabm",
-        "an ensemble with shared weights: the default for tables of 2,000 rows and more",
+        "an ensemble with shared weights: the default for tables of 1,000 rows and more",
         _TABLES,
-        {"inputs": ("table",), "rows": (2000, inf), "train": _TABLE},
+        {"inputs": ("table",), "rows": (1000, inf)},
     ),
     Entry(
         "folds",
         "glia.models.tabular:folds",
         "an ensemble whose members each leave out a fold: the default for small tables",
         _TABLES,
-        {"inputs": ("table",), "rows": (60, 2000), "train": _TABLE | {"batch_size": 32, "patience": 30}},
+        {"inputs": ("table",), "rows": (20, 1000)},
     ),
     Entry(
         "lenet5",
         "glia.models.lenet:lenet5",
         "two convolutions and three dense layers: small grey images, quickly",
         "LeCun et al. 1998, Proc. IEEE 86(11), figure 2",
-        {"inputs": ("image",), "rows": (0, inf), "train": _IMAGE},
+        {"inputs": ("image",), "rows": (0, inf)},
     ),
     Entry(
         "resnet8",
         "glia.models.resnet:resnet8",
         "the smallest residual network: small sets of small images",
         _RESNET,
-        {"inputs": ("image",), "rows": (0, inf), "train": _IMAGE},
+        {"inputs": ("image",), "rows": (0, inf)},
     ),
     Entry(
         "resnet20",
         "glia.models.resnet:resnet20",
         "a residual network of twenty layers for 32 x 32 images",
         _RESNET,
-        {"inputs": ("image",), "rows": (0, inf), "train": _IMAGE},
+        {"inputs": ("image",), "rows": (0, inf)},
     ),
     Entry(
         "resnet9",
         "glia.models.resnet:resnet9",
         "wide and shallow: most accuracy for a few minutes on small colour images",
         "Page 2018, How to train your ResNet",
-        {"inputs": ("image",), "rows": (0, inf), "train": _IMAGE},
+        {"inputs": ("image",), "rows": (0, inf)},
     ),
 )
 

@@ -271,7 +271,7 @@ def tabm(
     dropout: float = 0.1,
     hidden: Sequence[int] | None = None,
 ) -> TabM:
-    """The default for 2,000 rows and more. `hidden` (one width a layer) stands in for `width` and `depth`."""
+    """The default for 1,000 rows and more. `hidden` (one width a layer) stands in for `width` and `depth`."""
     columns = len(number_columns(facts))
     size = max(1, min(16, 2048 // max(columns, 1)))  # very wide tables get shorter vectors
     return TabM(facts, task, generator, members, list(hidden or [width] * depth), dropout, size)

@@ -43,5 +43,5 @@ def _write(writer: Any, moment: Moment, rhythm: int) -> None:
     if moment.kind == "epoch":
         for name, figure in moment.figures.items():
             part, _, measure = name.partition("_")
-            scalar(f"{measure}/{part}", figure, moment.epoch)
+            scalar(f"{measure}/{part}", figure, moment.epoch + 1)
         writer.flush()

@@ -134,7 +134,10 @@ def combine_apart(kind: str, outputs: torch.Tensor, mask: torch.Tensor) -> torch
 
 
 class Recorder:
-    """Writes chart.jsonl, clock.jsonl and checkpoints as Moments go by; nothing in the chart depends on the clock."""
+    """Writes chart.jsonl, clock.jsonl and checkpoints as Moments go by; nothing in the chart depends on the clock.
+
+    Epochs are counted from 1 there, as people do.
+    """
 
     def __init__(self, folder: Path, session: Session, start: dict[str, Any] | None):
         kept = start["chart_bytes"] if start else 0
@@ -146,13 +149,19 @@ class Recorder:
     def take(self, moment: Moment) -> None:
         """Note a Moment; write a checkpoint when it is time for one."""
         if moment.kind == "step" and (moment.step - 1) % self.rhythm == 0:
-            line = {"kind": "step", "step": moment.step, "epoch": moment.epoch, "loss": moment.loss, "lr": moment.lr}
+            line = {
+                "kind": "step",
+                "step": moment.step,
+                "epoch": moment.epoch + 1,
+                "loss": moment.loss,
+                "lr": moment.lr,
+            }
             self.chart.append({**line, "grad_norm": moment.grad_norm})
         if moment.kind == "epoch":
-            line = {"kind": "epoch", "epoch": moment.epoch, "step": moment.step, **moment.figures}
+            line = {"kind": "epoch", "epoch": moment.epoch + 1, "step": moment.step, **moment.figures}
             self.chart.append({**line, "lr": moment.lr, "best": moment.best})
             now = time.monotonic()
-            self.clock.append({"epoch": moment.epoch, "seconds": round(now - self.epoch_began, 3)})
+            self.clock.append({"epoch": moment.epoch + 1, "seconds": round(now - self.epoch_began, 3)})
             self.epoch_began = now
         if time.monotonic() - self.saved_at >= self.checkpoint_s:
             self.save(moment)
