@@ -3,6 +3,7 @@
 Each takes one raw float32 matrix (N, columns) as `TableFacts` describes it: categories as codes, NaN where missing.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -117,14 +118,14 @@ class ByteDropout(nn.Dropout):
         return x * (coins >= dropped).to(x.dtype).mul_(256 / (256 - dropped))
 
 
-class Ensemble(nn.Module):
+class Ensemble(nn.Module, ABC):
     """Members in one module: (N, K, outputs) in training, one combined answer (N, outputs) in eval mode."""
 
     kind: str
 
+    @abstractmethod
     def members(self, table: Tensor) -> Tensor:
         """(N, K, outputs) of every member."""
-        raise NotImplementedError
 
     def forward(self, table: Tensor) -> Tensor:
         outputs = self.members(table)

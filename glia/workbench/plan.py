@@ -79,6 +79,8 @@ def _settled(recipe: Recipe, data: Prepared) -> tuple[Recipe, float | None, list
     if recipe.model.model == "auto":
         choices.append(Choice("model", name, why))
     usual_lr = settings.pop("lr", None)
+    if recipe.train.optimizer not in (None, settings.get("optimizer", USUAL["optimizer"])):
+        usual_lr = None  # a rate that is usual for one optimiser says nothing of another
     filled: dict[str, Any] = {"model": name}
     for setting, value in {**USUAL, **settings}.items():
         if setting in type(recipe.train).model_fields and getattr(recipe.train, setting) is None:

@@ -119,6 +119,15 @@ def test_folds_only_where_rows_may_be_divided_at_random(tmp_path: Path) -> None:
     assert asked.metrics["valid"]["accuracy"] > 0
 
 
+def test_the_rate_of_another_optimizer_comes_from_the_range_test(tmp_path: Path) -> None:
+    quick = {"target": "label", "model": "mlp", "epochs": 15, "runs": tmp_path, "baselines": False, "threads": 1}
+    usual = glia.train(table(300), **quick)
+    assert "usual rate" in json.loads((usual.folder / "choices.json").read_text())[-1]["why"]
+    other = glia.train(table(300), optimizer="sgd", **quick)
+    assert "from the range test" in json.loads((other.folder / "choices.json").read_text())[-1]["why"]
+    assert other.recipe.train.lr > 5 * usual.recipe.train.lr
+
+
 def test_rare_classes_are_weighted(tmp_path: Path) -> None:
     frame = table(600).with_columns(label=pl.when(pl.col("a") > 1.9).then(pl.lit("rare")).otherwise(pl.lit("usual")))
     run = glia.train(frame, target="label", epochs=3, lr=0.01, runs=tmp_path, threads=1)
