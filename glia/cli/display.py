@@ -49,7 +49,7 @@ class Display:
             sys.exit(128 + stopped.signal)
         except KeyboardInterrupt:
             self._end()
-            self.console.print(Text("stopped at once; the last checkpoint is whole: glia resume RUN", "yellow"))
+            self.console.print(Text("stopped at once; a run that had begun goes on with: glia resume RUN", "yellow"))
             sys.exit(130)
         except NonFinite as error:
             self._end()
