@@ -64,7 +64,7 @@ class Display:
             return ()
         self._introduce(session, folder, choices)
         train = session.recipe.train
-        self.epochs, self.per_epoch = train.epochs or 1, session.steps_per_epoch
+        self.epochs = train.epochs or 1
         self.every = max(1, math.ceil(self.epochs / EPOCH_LINES))
         self.metric = session.step.metric.name  # type: ignore[attr-defined]
         self.console.print(Text(self._row("epoch", "train loss", "valid loss", f"valid {self.metric}", "lr"), "dim"))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,11 +11,6 @@ from torch import Tensor
 from glia.data.batches import Batches
 from glia.errors import GliaError
 from glia.seed import mix
-
-
-class _HasParts(Protocol):
-    train: Any
-    valid: Any
 
 
 @dataclass(frozen=True)

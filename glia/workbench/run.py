@@ -1,6 +1,5 @@
 """Run: a run folder with its verbs. What `glia.train` returns and `glia.open` finds again."""
 
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -130,9 +129,3 @@ class Run:
 def open_run(path: Path | str, model: nn.Module | None = None) -> Run:
     """A run on disk: ``glia.open("runs/titanic-3")``. model: needed when the network was one of your own."""
     return Run(RunFolder.open(path), model)
-
-
-def runs_in(root: Path) -> Iterator[Run]:
-    """All runs below a folder, by name."""
-    for recipe in sorted(root.glob("*/recipe.toml")):
-        yield Run(RunFolder(recipe.parent))

@@ -4,8 +4,8 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -52,8 +52,6 @@ class Session:
         train = self.recipe.train
         self.step = make_step(self.recipe, self.data, self.model)
         self.feed = Feed.of(self.data, train.batch_size or 64)
-        if getattr(self.step, "valid_on_train", False):
-            self.feed = self.feed.on_train()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -73,10 +71,10 @@ class Session:
         rate, why = choose_lr(seen, self.usual_lr)
         return Choice("lr", rate, why)
 
-    def moments(self, start: dict[str, Any] | None) -> Iterator[Moment]:
+    def moments(self, start: dict[str, Any] | None) -> Generator[Moment, None, None]:
         """The loop, with everything that the recipe asks for."""
         train = self.recipe.train
-        total = self.steps_per_epoch * (train.epochs or 1)
+        total = self.total_steps()
         lr = float(train.lr)
         schedule = schedules.build(
             train.schedule or "constant", total, self.steps_per_epoch, warmup_share=train.warmup or 0.0
@@ -218,13 +216,15 @@ def run_training(
     recorder = Recorder(folder.path, session, start)
     moment: Moment | None = None
     try:
-        for moment in session.moments(start):
-            recorder.take(moment)
-            for watch in watchers:
-                watch(moment)
-            if stop.asked or moment.last:
-                recorder.save(moment)
-                break
+        # Closing the loop is what gives the model its best weights, and must not wait for the garbage collector.
+        with closing(session.moments(start)) as moments:
+            for moment in moments:
+                recorder.take(moment)
+                for watch in watchers:
+                    watch(moment)
+                if stop.asked or moment.last:
+                    recorder.save(moment)
+                    break
     finally:
         recorder.close()
     return moment

@@ -93,10 +93,6 @@ def label_columns(labels: Array, target: Sequence[str], asked: str) -> dict[str,
     return {name: _texts(labels[:, i]) for i, name in enumerate(names)}
 
 
-def _one_hot(labels: Array) -> bool:
-    return labels.dtype.kind in "buif" and bool(np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all())
-
-
 def _texts(values: Array) -> list[str]:
     """Whole numbers without a point; missing values as empty texts."""
     if values.dtype.kind == "f":
