@@ -10,6 +10,7 @@ from glia.errors import GliaError, unknown
 _KINDS = {  # table -> one of its things, as people say it
     "activations": "activation",
     "augmentations": "augmentation",
+    "causes": "cause",
     "inits": "initialisation",
     "losses": "loss",
     "metrics": "metric",

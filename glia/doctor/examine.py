@@ -1,56 +1,44 @@
-"""Examine: every check on one chart; what another finding explains is dropped; causes come before symptoms."""
+"""Examine: every check on one chart; symptoms count in a run that fails; what another finding explains is dropped."""
 
+import importlib
+import pkgutil
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from types import ModuleType
 
-from glia.doctor.checks import (
-    dead_relu,
-    exploding_gradient,
-    first_loss_too_high,
-    gradients_not_cleared,
-    inputs_not_normalised,
-    loss_does_not_fit_output,
-    loss_not_falling,
-    nan_in_inputs,
-    non_finite,
-    overfitting,
-    parameter_without_gradient,
-    vanishing_gradient,
-)
+from glia.doctor import checks
 from glia.doctor.finding import Finding, Rule
+from glia.doctor.learning import failed
 from glia.errors import unknown
 from glia.vitals.chart import Chart
 
 Check = Callable[[Chart], Iterator[Finding]]
+STAGES = ("data", "setup", "dynamics", "generalisation", "speed")
+LIKELY = 0.5  # prior from which a symptom is reported, in a run that fails, without a trial
 
-# In the order of likely cause: set-up and data explain dynamics, not the other way round.
-CHECKS: tuple[tuple[Rule, Check], ...] = (
-    (nan_in_inputs.RULE, nan_in_inputs.check),
-    (gradients_not_cleared.RULE, gradients_not_cleared.check),
-    (parameter_without_gradient.RULE, parameter_without_gradient.check),
-    (loss_does_not_fit_output.RULE, loss_does_not_fit_output.check),
-    (inputs_not_normalised.RULE, inputs_not_normalised.check),
-    (first_loss_too_high.RULE, first_loss_too_high.check),
-    (non_finite.RULE, non_finite.check),
-    (dead_relu.RULE, dead_relu.check),
-    (vanishing_gradient.RULE, vanishing_gradient.check),
-    (exploding_gradient.RULE, exploding_gradient.check),
-    (loss_not_falling.RULE, loss_not_falling.check),
-    (overfitting.RULE, overfitting.check),
-)
 
-# Cause -> the symptoms that say nothing new beside it.
-EXPLAINS: dict[str, frozenset[str]] = {
-    "GL101": frozenset({"GL204", "GL301"}),
-    "GL104": frozenset({"GL101", "GL204", "GL206", "GL301", "GL302", "GL303", "GL304", "GL305"}),
-    "GL203": frozenset({"GL301", "GL304"}),
-    "GL204": frozenset({"GL301", "GL305"}),
-    "GL206": frozenset({"GL301", "GL304"}),
-    "GL207": frozenset({"GL301", "GL305"}),
-    "GL302": frozenset({"GL301", "GL304", "GL305"}),
-    "GL303": frozenset({"GL301", "GL304"}),
-    "GL304": frozenset({"GL301"}),
-    "GL305": frozenset({"GL301"}),
-}
+@cache
+def modules() -> tuple[ModuleType, ...]:
+    """The checks, one module each with RULE and check(chart), in the order of their codes."""
+    found = []
+    for stage in STAGES:
+        room = importlib.import_module(f"{checks.__name__}.{stage}")
+        found += [
+            importlib.import_module(f"{room.__name__}.{each.name}") for each in pkgutil.iter_modules(room.__path__)
+        ]
+    return tuple(sorted(found, key=lambda module: module.RULE.code))
+
+
+def rules() -> tuple[Rule, ...]:
+    """All rules, in the order of their codes."""
+    return tuple(module.RULE for module in modules())
+
+
+def suspect(chart: Chart, skip: Iterable[str] = ()) -> list[Finding]:
+    """All that the checks see in a chart, symptoms too, the likeliest first. skip: codes or names of rules."""
+    left_out = {code_of(name) for name in skip}
+    seen = [finding for m in modules() if m.RULE.code not in left_out for finding in m.check(chart)]
+    return sorted(seen, key=lambda finding: (not finding.alarms, not finding.sure, -finding.prior))
 
 
 def examine(chart: Chart, skip: Iterable[str] = ()) -> list[Finding]:
@@ -58,17 +46,22 @@ def examine(chart: Chart, skip: Iterable[str] = ()) -> list[Finding]:
 
     Example: ``glia.examine(chart, skip=["GL401"])``
     """
-    left_out = {_code(name) for name in skip}
-    found = [finding for rule, check in CHECKS if rule.code not in left_out for finding in check(chart)]
-    alarms = {finding.code for finding in found if finding.severity != "note"}
-    explained = frozenset().union(*(EXPLAINS.get(code, frozenset()) for code in alarms))
-    kept = {(f.code, f.where): f for f in found if f.code not in explained}
-    return sorted(kept.values(), key=lambda finding: finding.severity == "note")
+    fails = failed(chart)
+    return sift([f for f in suspect(chart, skip) if f.sure or not f.alarms or (fails and f.prior >= LIKELY)])
 
 
-def _code(name: str) -> str:
+def sift(findings: Iterable[Finding]) -> list[Finding]:
+    """Without doubles and without symptoms that another finding explains; notes last."""
+    kept = {(f.code, f.where): f for f in reversed(list(findings))}
+    explains = {rule.code: rule.explains for rule in rules()}
+    explained = {code for f in kept.values() if f.alarms for code in explains.get(f.code, ())}
+    left = [f for f in reversed(list(kept.values())) if f.code not in explained]
+    return sorted(left, key=lambda finding: not finding.alarms)
+
+
+def code_of(name: str) -> str:
     """The code of a rule that was named by its code or its name."""
-    for rule, _ in CHECKS:
+    for rule in rules():
         if name.lower() in (rule.code.lower(), rule.name):
             return rule.code
-    raise unknown("rule", name, [part for rule, _ in CHECKS for part in (rule.code, rule.name)])
+    raise unknown("rule", name, [part for rule in rules() for part in (rule.code, rule.name)])

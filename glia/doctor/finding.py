@@ -1,7 +1,7 @@
-"""Finding: what is wrong, where, how that shows, and what cures it."""
+"""Finding: what is wrong, where, how that shows, what causes it, and what cures it, tried or not."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, Literal
 
@@ -10,43 +10,136 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """A cure that was tried on copies: `metric` on held-out rows after `steps` steps without it and with it."""
+
+    metric: str
+    before: float
+    after: float
+    steps: int
+    seeds: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What to change. change: by key, as `glia list remedies` has them. says: for people. trial: None if not tried."""
+
+    change: Mapping[str, Any]
+    says: str
+    trial: Trial | None = None
+    safe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong with a training run.
 
     severity: "error" (it cannot work like this), "warning" (it hurts), "note" (worth knowing; nothing failed).
-    evidence: numbers by name. cause, cure: one sentence each. safe: the cure cannot make a run that learns worse.
+    cause: the likely one, a name of `glia list causes`. evidence: numbers by name. why, cure: one sentence each.
+    change: the cure as data, empty where it is not one of settings. safe: the cure cannot make a run that learns worse.
+    prior: how sure this is before any trial, 0 to 1. sure: a fault whether the run learns or not; what is not sure is a
+    symptom, and counts only in a run that fails.
     """
 
     code: str
     name: str
     severity: Severity
+    cause: str
     where: str
     evidence: Mapping[str, Any]
-    cause: str
+    why: str
     cure: str
     safe: bool
+    change: Mapping[str, Any] = field(default_factory=dict)
+    prior: float = 0.5
+    sure: bool = False
+    remedies: tuple[Remedy, ...] = ()
+
+    @property
+    def alarms(self) -> bool:
+        """Is it more than a note?"""
+        return self.severity != "note"
+
+    def noted(self) -> "Finding":
+        """The same as a note."""
+        return replace(self, severity="note")
+
+    def shown_evidence(self) -> str:
+        """The numbers in one line."""
+        return "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in self.evidence.items())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for findings.json."""
-        return asdict(self)
+        remedies = self.remedies or (Remedy(self.change, self.cure, None, self.safe),)
+        return {
+            "code": self.code,
+            "name": self.name,
+            "severity": self.severity,
+            "cause": self.cause,
+            "where": self.where,
+            "evidence": self.shown_evidence(),
+            "figures": dict(self.evidence),
+            "why": self.why,
+            "cure": self.cure,
+            "safe": self.safe,
+            "remedies": [_plain_remedy(remedy) for remedy in remedies],
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The lasting name of a check: GL1xx data, GL2xx set-up, GL3xx dynamics, GL4xx generalisation."""
+    """The lasting name of a check: GL1xx data, GL2xx set-up, GL3xx dynamics, GL4xx generalisation, GL5xx speed.
+
+    cause: its usual one. explains: codes of symptoms that say nothing new beside it.
+    """
 
     code: str
     name: str
+    cause: str
+    explains: tuple[str, ...] = ()
 
     def finding(
-        self, severity: Severity, where: str, evidence: Mapping[str, Any], cause: str, cure: str, *, safe: bool
+        self,
+        severity: Severity,
+        where: str,
+        evidence: Mapping[str, Any],
+        why: str,
+        cure: str,
+        *,
+        safe: bool,
+        cause: str | None = None,
+        change: Mapping[str, Any] | None = None,
+        prior: float = 0.5,
+        sure: bool = False,
     ) -> Finding:
         """A finding of this rule. Numbers are rounded to four digits; those that are not known are left out."""
         plain = {key: _readable(value) for key, value in evidence.items() if value == value}
-        return Finding(self.code, self.name, severity, where, plain, cause, cure, safe)
+        return Finding(
+            self.code, self.name, severity, cause or self.cause, where, plain, why, cure, safe,
+            dict(change or {}), prior, sure,
+        )  # fmt: skip
 
 
 def _readable(value: Any) -> Any:
     if not isinstance(value, float):
         return value
     return float(f"{value:.4g}") if isfinite(value) else str(value)
+
+
+def _plain_remedy(remedy: Remedy) -> dict[str, Any]:
+    trial = remedy.trial
+    plain: dict[str, Any] = {"change": dict(remedy.change), "says": remedy.says, "safe": remedy.safe}
+    if trial is not None:
+        plain["trial"] = {
+            "metric": trial.metric,
+            "before": _finite(trial.before),
+            "after": _finite(trial.after),
+            "steps": trial.steps,
+            "seeds": trial.seeds,
+        }
+    return plain
+
+
+def _finite(value: float) -> float | None:
+    """Four digits, or None: JSON has no word for NaN."""
+    return float(f"{value:.4g}") if isfinite(value) else None

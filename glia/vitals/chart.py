@@ -94,12 +94,18 @@ class ParameterFacts:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """A model: the outermost module with parameters. modules: (path, class name). measured: steps looked at."""
+    """A model: the outermost module with parameters. modules: (path, class name). measured: steps looked at.
+
+    operations: of its forward pass, in order. output: what is done to the numbers of the last layer with weights
+    ("none", "softmax", "sigmoid", "relu", "other", ...; "" where that is not known).
+    """
 
     kind: str
     modules: tuple[tuple[str, str], ...] = ()
     parameters: tuple[ParameterFacts, ...] = ()
     measured: int = 0
+    operations: tuple[OperationFacts, ...] = ()
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +127,9 @@ class LossFacts:
     value: the loss function's own mean at `step`, whatever was done to it afterwards; total: the scalar itself.
     outputs: numbers a row. targets: their spread. classes: how many, for class labels.
     chance: mean loss of the best constant answer on the labels seen, where it is known.
+    sign: -1 when the scalar falls as this loss rises. times, added: scalar = times * mean loss + added, at the first
+    step. applied: activation between the model's output and the loss function ("softmax"). broadcast: the shapes of
+    output and target, where one was stretched to fit the other.
     """
 
     kind: str
@@ -133,6 +142,159 @@ class LossFacts:
     classes: int = 0
     targets: Spread = Spread()
     chance: float = nan
+    sign: int = 1
+    times: float = nan
+    added: float = nan
+    applied: str = ""
+    broadcast: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OperationFacts:
+    """One operation of a model's forward pass: a layer with weights, an activation, a norm, a dropout.
+
+    name: as torch calls it ("linear", "conv2d", "lstm", "embedding", "relu", "softmax", "dropout", "batch_norm").
+    module: path of the module that ran it. inputs, outputs: features or channels. std, mean, bias: of the weights and
+    the bias before the first step. option: p of a dropout, slope of a leaky ReLU. trainable: its weights want gradients.
+    """
+
+    name: str
+    module: str = ""
+    inputs: int = 0
+    outputs: int = 0
+    fan_in: int = 0
+    std: float = nan
+    mean: float = nan
+    bias: float = nan
+    option: float = nan
+    trainable: bool = True
+
+    @property
+    def weighted(self) -> bool:
+        """Is it a layer with weights that multiply (not the scale of a norm)?"""
+        return self.fan_in > 0
+
+
+@dataclass(frozen=True, slots=True)
+class RowsFacts:
+    """The rows of one part ("train", "valid") as the model is given them.
+
+    rows: how many were looked at. columns: numbers a row. constant: columns with one value. same: pairs of equal
+    columns. repeated: share of rows that stand there more than once.
+    """
+
+    part: str
+    rows: int = 0
+    shape: tuple[int, ...] = ()
+    dtype: str = "float32"
+    inputs: Spread = Spread()
+    columns: int = 0
+    constant: tuple[int, ...] = ()
+    same: tuple[tuple[int, int], ...] = ()
+    repeated: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFacts:
+    """The answers of one part.
+
+    kind: "classes" (an index a row, or one-hot), "binary", "multilabel", "numbers", "tokens" (an index a position),
+    or "unknown". form: "index", "onehot", "column", "raw". counts: rows of each class. in_order: share of rows whose
+    neighbour, in the order in which they were given to the model, has the same label; by_chance: what it would be
+    after shuffling. in_data_order: the same in the order of the data set, where that is known.
+    """
+
+    part: str
+    kind: str = "unknown"
+    form: str = "raw"
+    rows: int = 0
+    classes: int = 0
+    counts: tuple[int, ...] = ()
+    values: Spread = Spread()
+    whole: bool = False  # all are whole numbers
+    in_order: float = nan
+    by_chance: float = nan
+    in_data_order: float = nan
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFacts:
+    """How training rows and held-out rows lie to each other.
+
+    shared: share of held-out rows that are training rows too; near: those that nearly are. scale: ratio of the root
+    mean squares (held out / train). jointly_scaled: mean 0 and deviation 1 hold over both together and over neither
+    alone. telltale: column that says the answer; its correlation with the labels in train and held out.
+    neighbours_train, neighbours_valid: share of rows whose nearest training rows have their label, less chance.
+    """
+
+    shared: float = 0.0
+    near: float = 0.0
+    scale: float = nan
+    jointly_scaled: bool = False
+    telltale: int | None = None
+    telltale_train: float = nan
+    telltale_valid: float = nan
+    neighbours_train: float = nan
+    neighbours_valid: float = nan
+    ordered: bool = False  # held-out rows come before training rows in time
+
+
+@dataclass(frozen=True, slots=True)
+class LoopFacts:
+    """How the loop goes. Shares are of the steps or forward passes that were looked at; NaN: not known.
+
+    training_mode: passes with gradients in train(); evaluation_mode: passes without gradients in train(). switches:
+    the model has parts that differ between the two. cleared_late: steps at which all gradients were zero. clip: norm
+    or value given to clip_grad_*. shuffled: the loader's order changes from epoch to epoch. rows: in an epoch.
+    unused_optimizers: made and never stepped. detached: losses without a gradient to anything.
+    """
+
+    epochs: float = nan
+    steps: int = 0
+    batch_size: int = 0
+    rows: int = 0
+    training_mode: float = nan
+    evaluation_mode: float = nan
+    switches: bool = False
+    cleared_late: float = nan
+    clip: float = nan
+    shuffled: bool | None = None
+    unused_optimizers: int = 0
+    detached: int = 0
+    half: bool = False
+    validated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreFacts:
+    """How good the answers are at the end. metric: "accuracy", "r2", ... ; chance: of the best constant answer."""
+
+    metric: str
+    part: str
+    value: float
+    chance: float = 0.0
+    rows: int = 0
+
+    @property
+    def skill(self) -> float:
+        """Share of the way from the best constant answer (0) to perfect (1); never below 0."""
+        if self.value != self.value or self.chance >= 1:
+            return 0.0
+        return min(1.0, max(0.0, (self.value - self.chance) / (1 - self.chance)))
+
+
+@dataclass(frozen=True, slots=True)
+class ClockFacts:
+    """Where the time and the memory went. step_s: a step's median; wait_s: of it, waiting for a batch.
+
+    memory: bytes held at equal distances over the run, after the first steps.
+    """
+
+    step_s: float = nan
+    wait_s: float = nan
+    workers: int = 0
+    memory: tuple[float, ...] = ()
+    syncs: float = nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +331,12 @@ class Chart:
     losses: list[LossFacts] = field(default_factory=list)
     models: list[ModelFacts] = field(default_factory=list)
     optimizers: list[OptimizerFacts] = field(default_factory=list)
+    rows: list[RowsFacts] = field(default_factory=list)
+    labels: list[LabelFacts] = field(default_factory=list)
+    scores: list[ScoreFacts] = field(default_factory=list)
+    split: SplitFacts | None = None
+    loop: LoopFacts | None = None
+    clock: ClockFacts | None = None
     backwards: int = 0
     notes: list[str] = field(default_factory=list)
 

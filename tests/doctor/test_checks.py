@@ -7,7 +7,7 @@ import pytest
 from fault_pairs import PAIRS, Plain, accumulating, frozen_body, simple, sparse_cnn
 
 from glia.doctor import checks
-from glia.doctor.checks.learning import learning
+from glia.doctor.learning import learning
 from glia.doctor.examine import CHECKS, examine
 from glia.vitals.chart import BatchFacts, Chart, EpochVitals, LayerVitals, LossFacts, ParameterFacts, Spread, StepVitals
 

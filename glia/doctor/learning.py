@@ -8,6 +8,7 @@ from glia.vitals.chart import Chart
 
 FEWEST = 30  # losses: fewer say nothing
 LITTLE = 0.1  # share of the way from knowing nothing to a loss of 0: less than that is not learning
+UNSKILLED = 0.25  # skill on held-out rows, below which nothing of use was learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,27 @@ def learning(chart: Chart) -> Learning | None:
     return Learning(first, last, reference) if reference > 0 and not last < 0 else None
 
 
+def skill(chart: Chart, part: str = "valid") -> float | None:
+    """How good the answers are on the rows of that part, 0 to 1; None where nobody looked."""
+    return next((score.skill for score in chart.scores if score.part == part), None)
+
+
 def failed(chart: Chart) -> bool:
-    """It is known that nothing was learned."""
+    """It is known that nothing of use was learned: by answers on held-out rows where there are any, else by the loss."""
+    held_out = skill(chart)
+    if held_out is not None:
+        return held_out < UNSKILLED
     seen = learning(chart)
     return seen is not None and seen.failed
+
+
+def learned(chart: Chart) -> bool:
+    """It is known that the run came to something."""
+    held_out = skill(chart)
+    if held_out is not None:
+        return held_out >= UNSKILLED
+    seen = learning(chart)
+    return seen is not None and not seen.failed
 
 
 def _middle(losses: list[float]) -> float:

@@ -13,7 +13,7 @@ Source: torch.nn.CrossEntropyLoss and BCEWithLogitsLoss; Goodfellow, Bengio, Cou
 from collections.abc import Iterator
 from math import e, log
 
-from glia.doctor.checks.learning import failed
+from glia.doctor.learning import failed
 from glia.doctor.finding import Finding, Rule
 from glia.vitals.chart import Chart, LossFacts
 

@@ -10,7 +10,7 @@ Source: torch.optim.Optimizer.zero_grad.
 
 from collections.abc import Iterator
 
-from glia.doctor.checks.learning import failed
+from glia.doctor.learning import failed
 from glia.doctor.finding import Finding, Rule
 from glia.vitals.chart import Chart
 

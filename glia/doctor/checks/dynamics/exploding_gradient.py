@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from math import isfinite
 from statistics import median
 
-from glia.doctor.checks.learning import learning
-from glia.doctor.checks.vanishing_gradient import relative_gradients
+from glia.doctor.learning import learning
+from glia.doctor.checks.dynamics.vanishing_gradient import relative_gradients
 from glia.doctor.finding import Finding, Rule
 from glia.vitals.chart import Chart
 

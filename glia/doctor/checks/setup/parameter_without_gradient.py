@@ -11,7 +11,7 @@ Source: torch.optim, "Constructing it"; torch.Tensor.detach.
 
 from collections.abc import Iterator, Sequence
 
-from glia.doctor.checks.learning import failed
+from glia.doctor.learning import failed
 from glia.doctor.finding import Finding, Rule, Severity
 from glia.vitals.chart import Chart, ModelFacts, ParameterFacts
 

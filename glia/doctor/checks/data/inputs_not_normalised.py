@@ -11,7 +11,7 @@ Source: LeCun, Bottou, Orr, Mueller 1998, "Efficient BackProp", section 4.3.
 
 from collections.abc import Iterator
 
-from glia.doctor.checks.learning import learning
+from glia.doctor.learning import learning
 from glia.doctor.finding import Finding, Rule
 from glia.vitals.chart import Chart, LayerVitals, Spread
 

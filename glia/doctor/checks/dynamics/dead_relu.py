@@ -12,7 +12,7 @@ Source: Maas, Hannun, Ng 2013, "Rectifier nonlinearities improve neural network 
 from collections.abc import Iterator
 from statistics import median
 
-from glia.doctor.checks.learning import learning
+from glia.doctor.learning import learning
 from glia.doctor.finding import Finding, Rule
 from glia.vitals.chart import Chart, LayerVitals
 

@@ -10,7 +10,7 @@ Source: Goodfellow, Bengio, Courville 2016, "Deep Learning", section 11.5.
 
 from collections.abc import Iterator
 
-from glia.doctor.checks.learning import learning
+from glia.doctor.learning import learning
 from glia.doctor.finding import Finding, Rule
 from glia.vitals.chart import Chart
 

@@ -10,7 +10,7 @@ Source: Karpathy 2019, "A recipe for training neural networks" (verify loss at i
 
 from collections.abc import Iterator
 
-from glia.doctor.checks.learning import learning
+from glia.doctor.learning import learning
 from glia.doctor.finding import Finding, Rule
 from glia.vitals.chart import Chart
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from math import isfinite
 from statistics import median
 
-from glia.doctor.checks.learning import learning
+from glia.doctor.learning import learning
 from glia.doctor.finding import Finding, Rule
 from glia.vitals.chart import Chart
 
