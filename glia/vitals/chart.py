@@ -222,9 +222,14 @@ class SplitFacts:
     """How training rows and held-out rows lie to each other.
 
     shared: share of held-out rows that are training rows too; near: those that nearly are. scale: ratio of the root
-    mean squares (held out / train). jointly_scaled: mean 0 and deviation 1 hold over both together and over neither
-    alone. telltale: column that says the answer; its correlation with the labels in train and held out.
-    neighbours_train, neighbours_valid: share of rows whose nearest training rows have their label, less chance.
+    mean squares (held out / train). jointly_scaled: mean 0 and deviation 1 (or lowest 0 and highest 1) hold over both
+    together and not over the training rows alone. telltale: column that says most of the answer; its correlation with
+    the labels in train and held out. neighbours_train, neighbours_valid: share of rows whose nearest training rows have
+    their label, less chance;
+    neighbours_within: the same of held-out rows among themselves. In numbers to predict: R2 instead.
+    shared_by_chance: share of held-out rows that would be training rows if their columns had nothing to do with each
+    other; near_by_chance: share of training rows that nearly are another one. between: share of held-out rows that are
+    windows of a series, cut between two windows of training rows. same: both parts are the same rows.
     """
 
     shared: float = 0.0
@@ -236,7 +241,14 @@ class SplitFacts:
     telltale_valid: float = nan
     neighbours_train: float = nan
     neighbours_valid: float = nan
+    neighbours_within: float = nan
     ordered: bool = False  # held-out rows come before training rows in time
+    rows_train: int = 0
+    rows_valid: int = 0
+    shared_by_chance: float = 0.0
+    near_by_chance: float = 0.0
+    between: float = 0.0
+    same: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +310,20 @@ class ClockFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class BirthFacts:
+    """Where the first number that is not finite was made. rows: the first ones of the batch that have it; batch: rows in all.
+
+    operation: a torch function in `module`, or "the loss", "the inputs", "the weights".
+    """
+
+    step: int
+    operation: str
+    module: str = ""
+    rows: tuple[int, ...] = ()
+    batch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class BatchFacts:
     """What went into a model at a measured step."""
 
@@ -337,6 +363,8 @@ class Chart:
     split: SplitFacts | None = None
     loop: LoopFacts | None = None
     clock: ClockFacts | None = None
+    birth: BirthFacts | None = None
+    capture: Any = field(default=None, repr=False, compare=False)  # what trials need: capture.Capture
     backwards: int = 0
     notes: list[str] = field(default_factory=list)
 
