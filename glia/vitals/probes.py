@@ -1,0 +1,149 @@
+"""Probes: how much of the answers one column alone says, and how much the nearest rows say."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+FEWEST = 20  # rows of a part, below which nothing is said
+ROWS_OF_CLASS = 10  # training rows of a class, below which one column may fit it by chance
+INDICATORS = 64  # classes that are looked at
+NEIGHBOURS = 5
+TRAIN_ROWS, VALID_ROWS = 2000, 1000  # rows among which neighbours are sought
+DIRECTIONS = 96  # columns that distances are taken in; more are projected
+WIDE = 3.0  # standard deviations at which a column is cut off, for distances
+
+
+def told(train: Tensor, y_train: Tensor, valid: Tensor, y_valid: Tensor, axes: int) -> dict[str, Any]:
+    """Fields of SplitFacts, of matrices of inputs that had `axes` axes and their labels."""
+    answers, classes = _answers(y_train, y_valid)
+    if answers is None or len(train) < FEWEST or len(valid) < FEWEST:
+        return {}
+    ours, theirs = answers
+    middle, width = _scale(train)
+    train, valid = _standard(train, middle, width), _standard(valid, middle, width)
+    facts = _telltale(train, ours, valid, theirs, classes) if axes == 2 and train.shape[1] > 1 else {}
+    return facts | _neighbours(train, ours, valid, theirs, classes)
+
+
+def _answers(y_train: Tensor, y_valid: Tensor) -> tuple[tuple[Tensor, Tensor] | None, bool]:
+    """Both as class numbers (N,) or as matrices of numbers (N, K); and whether they are classes."""
+    both = []
+    for y in (y_train, y_valid):
+        y = y.reshape(len(y), -1).double()
+        both.append(y)
+    ours, theirs = both
+    if not bool(ours.isfinite().all() and theirs.isfinite().all()):
+        return None, False
+    if ours.shape[1] > 1 and bool(((ours == 0) | (ours == 1)).all()) and bool((ours.sum(1) == 1).all()):
+        ours = ours.argmax(1, keepdim=True).double()
+    if theirs.shape[1] > 1 and bool(((theirs == 0) | (theirs == 1)).all()) and bool((theirs.sum(1) == 1).all()):
+        theirs = theirs.argmax(1, keepdim=True).double()
+    if ours.shape[1] != theirs.shape[1] or ours.shape[1] > INDICATORS:
+        return None, False
+    whole = ours.shape[1] == 1 and bool((ours == ours.round()).all() and (theirs == theirs.round()).all())
+    if whole and len(ours.unique()) <= max(2, min(INDICATORS, len(ours) // 5)):
+        return (ours.flatten().long(), theirs.flatten().long()), True
+    return (ours, theirs), False
+
+
+def _scale(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each column over its finite numbers."""
+    good = x.isfinite()
+    if bool(good.all()):
+        return x.mean(0), x.std(0)
+    count = good.sum(0).clamp(min=1)
+    kept = x.where(good, 0.0)
+    middle = kept.sum(0) / count
+    return middle, ((kept - middle).where(good, 0.0).square().sum(0) / count).sqrt()
+
+
+def _standard(x: Tensor, middle: Tensor, width: Tensor) -> Tensor:
+    scaled = (x - middle) / width.where(width > 1e-6 * middle.abs().clamp(min=1e-30), math.inf)
+    return torch.nan_to_num(scaled, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _telltale(train: Tensor, ours: Tensor, valid: Tensor, theirs: Tensor, classes: bool) -> dict[str, Any]:
+    """The column that says most of the training answers, and how much it says in both parts."""
+    targets, held_out = _targets(ours, theirs) if classes else (ours.float(), theirs.float())
+    if not targets.shape[1]:
+        return {}
+    in_train = _correlations(train, targets).abs()
+    best = int(in_train.argmax())
+    column, target = divmod(best, targets.shape[1])
+    in_valid = _correlations(valid[:, column : column + 1], held_out[:, target : target + 1]).abs().item()
+    return {
+        "telltale": column,
+        "telltale_train": in_train.flatten()[best].item(),
+        "telltale_valid": in_valid,
+    }
+
+
+def _targets(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
+    """The class number, and an indicator of each class with enough rows."""
+    values, counts = ours.unique(return_counts=True)
+    enough = counts >= max(ROWS_OF_CLASS, 0.02 * len(ours))
+    held_out = torch.stack([(theirs == value).sum() for value in values]) >= ROWS_OF_CLASS // 2
+    kept = values[enough & held_out & (counts <= len(ours) - ROWS_OF_CLASS)]
+    if len(kept) < 1:
+        return ours.new_zeros(len(ours), 0).float(), theirs.new_zeros(len(theirs), 0).float()
+    columns, others = [ours], [theirs]
+    columns += [(ours == value) for value in kept]
+    others += [(theirs == value) for value in kept]
+    return torch.stack(columns, 1).float(), torch.stack(others, 1).float()
+
+
+def _correlations(x: Tensor, y: Tensor) -> Tensor:
+    """Of each column of x with each of y; 0 where one does not vary."""
+    x, y = x - x.mean(0), y - y.mean(0)
+    lengths = x.norm(dim=0).unsqueeze(1) * y.norm(dim=0)
+    return (x.T @ y / lengths.where(lengths > 1e-6, math.inf)).clamp(-1, 1)
+
+
+def _neighbours(train: Tensor, ours: Tensor, valid: Tensor, theirs: Tensor, classes: bool) -> dict[str, float]:
+    train, ours = _every(train, ours, TRAIN_ROWS)
+    valid, theirs = _every(valid, theirs, VALID_ROWS)
+    train, valid = train.clamp(-WIDE, WIDE), valid.clamp(-WIDE, WIDE)
+    if train.shape[1] > DIRECTIONS:
+        # Random directions keep distances (Johnson and Lindenstrauss 1984).
+        generator = torch.Generator().manual_seed(0)
+        directions = torch.randn(train.shape[1], DIRECTIONS, generator=generator)
+        train, valid = train @ directions, valid @ directions
+    among = _nearest(train, train, itself=False)
+    across = _nearest(valid, train)
+    within = _nearest(valid, valid, itself=False)
+    score = _hits if classes else _explained
+    return {
+        "neighbours_train": score(ours[among], ours),
+        "neighbours_valid": score(ours[across], theirs),
+        "neighbours_within": score(theirs[within], theirs),
+    }
+
+
+def _every(x: Tensor, y: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    step = math.ceil(len(x) / most)
+    return x[::step], y[::step]
+
+
+def _nearest(some: Tensor, others: Tensor, itself: bool = True) -> Tensor:
+    """Numbers of the nearest rows of `others`."""
+    distances = others.square().sum(1) - 2 * some @ others.T
+    if not itself:
+        distances.fill_diagonal_(math.inf)
+    return distances.topk(NEIGHBOURS, largest=False).indices
+
+
+def _hits(votes: Tensor, labels: Tensor) -> float:
+    """Share of rows whose label most of their neighbours have, less the share of the commonest label."""
+    guess = votes.mode(1).values
+    commonest = labels.unique(return_counts=True)[1].max().item() / len(labels)
+    return (guess == labels).double().mean().item() - commonest
+
+
+def _explained(votes: Tensor, labels: Tensor) -> float:
+    """R2 of the neighbours' mean, over all columns of numbers that vary."""
+    wrong = (votes.mean(1) - labels).square().sum(0)
+    spread = (labels - labels.mean(0)).square().sum(0)
+    varied = spread > 0
+    return (1 - wrong[varied] / spread[varied]).mean().item() if bool(varied.any()) else math.nan
