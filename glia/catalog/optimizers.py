@@ -5,6 +5,9 @@ class's own defaults); momentum (its default, or None where the class has none) 
 carries it: Adam's is the first of `betas`); weight_decay (default; left off norms, biases and embeddings) and
 decoupled (taken from the weights themselves, as in AdamW, and not added to the gradient); fused (the class has a
 one-kernel step on CPU and CUDA); matrix_only (2-d weights only, AdamW takes the rest).
+
+USUAL_RATES: by torch's class, (lowest, where to begin, highest) learning rate that people train with. Classes that the
+table does not offer are there too: a doctor meets them all.
 """
 
 from glia.catalog.entry import Entry
@@ -100,3 +103,22 @@ ENTRIES = (
 )
 
 ALIASES = {"sgd_momentum": "momentum", "sgdm": "momentum", "nag": "nesterov", "nesterov_momentum": "nesterov"}
+
+_ADAMS = (1e-5, 1e-3, 3e-2)
+USUAL_RATES: dict[str, tuple[float, float, float]] = {
+    "SGD": (1e-4, 0.1, 1.0),
+    "ASGD": (1e-4, 0.01, 1.0),
+    "Adam": _ADAMS,
+    "AdamW": _ADAMS,
+    "NAdam": _ADAMS,
+    "RAdam": _ADAMS,
+    "SparseAdam": _ADAMS,
+    "Adamax": (1e-5, 2e-3, 5e-2),
+    "RMSprop": _ADAMS,
+    "Rprop": (1e-4, 0.01, 0.5),
+    "Adagrad": (1e-4, 0.01, 1.0),
+    "Adadelta": (0.05, 1.0, 10.0),  # its step begins near 1e-3 of the rate: Zeiler 2012, arXiv 1212.5701
+    "Adafactor": (1e-5, 0.01, 0.1),
+    "Muon": (1e-4, 0.02, 0.2),
+    "LBFGS": (0.01, 1.0, 2.0),
+}

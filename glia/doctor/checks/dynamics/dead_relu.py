@@ -11,30 +11,42 @@ Source: Maas, Hannun, Ng 2013, "Rectifier nonlinearities improve neural network 
 
 from collections.abc import Iterator
 from statistics import median
+from typing import Any
 
-from glia.doctor.learning import learning
+from glia.doctor.course import large_inputs, peak_rate
 from glia.doctor.finding import Finding, Rule
 from glia.vitals.chart import Chart, LayerVitals
 
-RULE = Rule("GL303", "dead-relu")
+RULE = Rule("GL303", "dead-relu", "lr_too_high", explains=("GL301", "GL304", "GL311"))
 MOST, FEWEST_ROWS, LAST = 0.8, 8, 5
 
 
 def check(chart: Chart) -> Iterator[Finding]:
-    seen = learning(chart)
-    if seen is None or not seen.failed:
+    shares = _dead_shares(chart)
+    dead = {path: median(values[-LAST:]) for path, values in shares.items() if median(values[-LAST:]) >= MOST}
+    if not dead:
         return
-    shares = {path: median(values[-LAST:]) for path, values in _dead_shares(chart).items()}
-    dead = [(path, share) for path, share in shares.items() if share >= MOST]
-    if dead:
-        yield RULE.finding(
-            "error" if dead[0][1] == 1 else "warning",
-            ", ".join(path for path, _ in dead[:3]),
-            {"share_of_dead_units": dead[0][1], "layers": len(dead), **seen.evidence()},
-            "large updates or unscaled inputs pushed the units below 0 for every row",
-            "lower the learning rate to a tenth and use LeakyReLU; standardise the inputs",
-            safe=False,
-        )
+    worst = max(dead, key=lambda path: dead[path])
+    born, died = shares[worst][0] >= MOST, dead[worst]
+    change: dict[str, Any]
+    if large_inputs(chart):
+        cause, cure, change = "data_not_normalised", "standardise the inputs", {"normalise_inputs": "standardize"}
+    elif born:
+        cause, cure, change = "wrong_init", "draw the first weights as He did, with biases of 0", {"init": "he"}
+    else:
+        cause, cure = "lr_too_high", "lower the learning rate to a tenth, or use LeakyReLU"
+        change = {"lr": peak_rate(chart) / 10} if peak_rate(chart) > 0 else {"hidden_activation": "leaky_relu"}
+    yield RULE.finding(
+        "error" if died == 1 else "warning",
+        ", ".join(list(dead)[:3]),
+        {"share_of_dead_units": died, "share_at_first": shares[worst][0], "layers": len(dead)},
+        "the units are below 0 for every row, so no gradient passes them",
+        cure,
+        safe=False,
+        cause=cause,
+        change=change,
+        prior=0.7 if died == 1 else 0.6,
+    )
 
 
 def _dead_shares(chart: Chart) -> dict[str, list[float]]:

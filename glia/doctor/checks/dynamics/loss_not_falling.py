@@ -10,11 +10,12 @@ Source: Goodfellow, Bengio, Courville 2016, "Deep Learning", section 11.5.
 
 from collections.abc import Iterator
 
-from glia.doctor.learning import learning
+from glia.doctor.course import peak_rate, usual_rates
 from glia.doctor.finding import Finding, Rule
+from glia.doctor.learning import learning
 from glia.vitals.chart import Chart
 
-RULE = Rule("GL301", "loss-not-falling")
+RULE = Rule("GL301", "loss-not-falling", "lr_too_low")
 FEWEST, LITTLE = 100, 0.03
 
 
@@ -23,11 +24,16 @@ def check(chart: Chart) -> Iterator[Finding]:
     steps = max((step.step for step in chart.steps), default=0) + 1
     if seen is None or seen.share >= LITTLE or seen.last != seen.last or steps < FEWEST:
         return
+    lr, rates = peak_rate(chart), usual_rates(chart)
+    high = seen.last > 1.1 * seen.reference or (rates is not None and lr > rates[2])
     yield RULE.finding(
         "warning",
         f"the training loss over {steps} steps",
-        seen.evidence() | {"lr": chart.steps[0].lr},
+        seen.evidence() | {"lr": lr},
         "the learning rate does not fit, or the inputs do not say anything about the targets",
         "try the learning rate x10 and /10; then see whether one batch can be learned by heart",
         safe=False,
+        cause="lr_too_high" if high else "lr_too_low",
+        change={"lr": lr / 10 if high else lr * 10} if lr > 0 else {},
+        prior=0.5,
     )

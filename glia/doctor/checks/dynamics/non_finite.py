@@ -10,11 +10,14 @@ Source: Pascanu, Mikolov, Bengio 2013, arXiv 1211.5063, section 3.2 (clipping by
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
+from glia.doctor.course import peak_rate, recurrent, usual_rates
 from glia.doctor.finding import Finding, Rule
 from glia.vitals.chart import Chart, StepVitals
 
-RULE = Rule("GL302", "non-finite")
+RULE = Rule("GL302", "non-finite", "lr_too_high", explains=("GL301", "GL304", "GL305", "GL306", "GL307"))
+LOGS = ("Log", "Log2", "Log10", "Log1p", "Exp", "Div")
 
 
 def check(chart: Chart) -> Iterator[Finding]:
@@ -27,14 +30,53 @@ def check(chart: Chart) -> Iterator[Finding]:
     )
     layer = next((one for one in chart.layers if one.output.nonfinite and one.step <= broken.step), None)
     where = f"step {broken.step}" + (f", first in {layer.place}" if layer else "")
+    cause, prior = _cause(chart, finite)
+    why, cure, change = _CURES[cause]
+    if cause == "lr_too_high" and peak_rate(chart) > 0:
+        change = {"lr": peak_rate(chart) / 10, **change}
     yield RULE.finding(
-        "error",
-        where,
-        {"step": broken.step, **_before(finite)},
-        "the updates are too large for this loss, or the loss takes the logarithm of a 0",
-        "lower the learning rate to a tenth, clip gradients by norm 1, use the loss that takes logits",
-        safe=False,
-    )
+        "error", where, {"step": broken.step, **_before(finite)}, why, cure,
+        safe=False, cause=cause, change=change, prior=prior, sure=True,
+    )  # fmt: skip
+
+
+def _cause(chart: Chart, finite: list[StepVitals]) -> tuple[str, float]:
+    """What made it, and how sure that is."""
+    if any(batch.inputs.nonfinite for batch in chart.batches[:1]) or any(rows.inputs.nonfinite for rows in chart.rows):
+        return "nan_in_data", 0.9
+    rates = usual_rates(chart)
+    fair = rates is not None and peak_rate(chart) <= rates[1]
+    operations = [name for loss in chart.losses for name in (*loss.path, *loss.before)]
+    grown = len(finite) > 1 and finite[-1].loss > 3 * abs(finite[0].loss)
+    if any(name in LOGS for name in operations) and not grown:
+        return "unstable_loss_impl", 0.7
+    if fair and recurrent(chart):
+        return "missing_clipping", 0.6
+    return "lr_too_high", 0.5 if fair else 0.7
+
+
+_CURES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "lr_too_high": (
+        "the updates are too large for this loss: each makes the next one larger",
+        "lower the learning rate to a tenth and clip gradients by norm 1",
+        {"clip_norm": 1.0},
+    ),
+    "missing_clipping": (
+        "a recurrent network meets rare huge gradients, and one such update ends the run",
+        "clip gradients by norm 1",
+        {"clip_norm": 1.0},
+    ),
+    "unstable_loss_impl": (
+        "the loss takes a logarithm, an exponential or a quotient that becomes infinite",
+        "use the loss that takes logits (cross-entropy) instead of one that is written out",
+        {},
+    ),
+    "nan_in_data": (
+        "numbers that are missing or infinite came in with the data",
+        "fill what is missing, and look for infinite numbers",
+        {"impute": "mean"},
+    ),
+}
 
 
 def _before(finite: list[StepVitals]) -> dict[str, float]:

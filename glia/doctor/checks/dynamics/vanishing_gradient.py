@@ -12,21 +12,22 @@ from collections.abc import Iterator
 from math import isfinite
 from statistics import median
 
-from glia.doctor.learning import learning
+from glia.doctor.course import kinds, recurrent
 from glia.doctor.finding import Finding, Rule
 from glia.vitals.chart import Chart
 
-RULE = Rule("GL304", "vanishing-gradient")
-FAINT, FEWEST_LAYERS = 1e-3, 3
+RULE = Rule("GL304", "vanishing-gradient", "vanishing_gradient_architecture", explains=("GL301", "GL310", "GL311"))
+FAINT, FAINT_SATURATED, FEWEST_LAYERS = 1e-3, 1e-2, 3
+SATURATING = ("Sigmoid", "Tanh", "Softsign", "Hardsigmoid", "Hardtanh")
 
 
 def check(chart: Chart) -> Iterator[Finding]:
-    seen = learning(chart)
     relative = relative_gradients(chart)
-    if seen is None or not seen.failed or len(relative) < FEWEST_LAYERS:
+    if len(relative) < FEWEST_LAYERS:
         return
+    saturates = _saturates(chart)
     (first, faint), strongest = next(iter(relative.items())), max(relative, key=lambda path: relative[path])
-    if faint >= FAINT * relative[strongest]:
+    if faint >= (FAINT_SATURATED if saturates else FAINT) * relative[strongest]:
         return
     yield RULE.finding(
         "warning",
@@ -35,7 +36,19 @@ def check(chart: Chart) -> Iterator[Finding]:
         "each layer passes on only a part of the gradient: saturated activations, or weights that start too small",
         "use ReLU with He's initialisation in the hidden layers, or a norm after each of them",
         safe=False,
+        cause="wrong_hidden_activation" if saturates else None,
+        change={"hidden_activation": "relu"} if saturates else {"init": "he"},
+        prior=0.8 if saturates else 0.6,
     )
+
+
+def _saturates(chart: Chart) -> bool:
+    """Is there an activation with two flat ends in the way? Gates of a recurrent layer do not count."""
+    operations = {operation.name for model in chart.models for operation in model.operations}
+    named = any(kind in SATURATING for kind in kinds(chart)) or any(
+        layer.kind in SATURATING for layer in chart.layers[:256]
+    )
+    return (named or bool(operations & {"sigmoid", "tanh"})) and not recurrent(chart)
 
 
 def relative_gradients(chart: Chart) -> dict[str, float]:

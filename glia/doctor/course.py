@@ -1,0 +1,112 @@
+"""Course: how the loss went from the first step to the last, and at which rate. Figures that several checks share."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import isfinite
+from statistics import fmean, median
+
+from glia.catalog.optimizers import USUAL_RATES
+from glia.doctor.learning import Learning, learning
+from glia.vitals.chart import Chart, LayerVitals
+
+FEWEST, PARTS = 10, 10
+RECURRENT = ("RNN", "LSTM", "GRU")
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The losses of a run that all stayed finite, in the order of the steps.
+
+    parts: medians of ten equal stretches. seen: how far it came.
+    """
+
+    losses: tuple[float, ...]
+    parts: tuple[float, ...]
+    seen: Learning
+
+    @property
+    def late(self) -> tuple[float, ...]:
+        """The second half."""
+        return self.losses[len(self.losses) // 2 :]
+
+    @property
+    def jump(self) -> float:
+        """Typical change from one step to the next over the typical loss, in the second half."""
+        changes = [abs(b - a) for a, b in zip(self.late, self.late[1:])]
+        return median(changes) / max(abs(median(self.late)), 1e-12)
+
+    @property
+    def fall(self) -> float:
+        """Share of its mean that the loss lost from the third quarter to the last one."""
+        before, after = self._quarters()
+        return 1 - fmean(after) / fmean(before) if fmean(before) > 0 else 0.0
+
+    @property
+    def error(self) -> float:
+        """Standard error of `fall`, from the scatter of the losses within both quarters."""
+        before, after = self._quarters()
+        squares = sum(_variance(part) / len(part) for part in (before, after))
+        return float(squares**0.5 / fmean(before)) if fmean(before) > 0 else float("inf")
+
+    def _quarters(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        quarter = max(2, len(self.losses) // 4)
+        return self.losses[-2 * quarter : -quarter], self.losses[-quarter:]
+
+
+def course(chart: Chart) -> Course | None:
+    """The course of a loss that is known to fall when a network learns; None where it is not, or is not finite."""
+    seen = learning(chart)
+    losses = [step.loss for step in chart.steps if step.backwards]
+    falls = not chart.losses or chart.losses[0].sign > 0
+    if seen is None or not falls or len(losses) < FEWEST or not all(map(isfinite, losses)):
+        return None
+    cuts = [len(losses) * part // PARTS for part in range(PARTS + 1)]
+    return Course(tuple(losses), tuple(median(losses[a:b]) for a, b in zip(cuts, cuts[1:])), seen)
+
+
+def peak_rate(chart: Chart) -> float:
+    """The highest learning rate of the first optimiser; NaN where none is known."""
+    rates = [step.lr for step in chart.steps if step.optimizer == 0 and isfinite(step.lr)]
+    return max(rates, default=float("nan"))
+
+
+def usual_rates(chart: Chart) -> tuple[float, float, float] | None:
+    """(lowest, where to begin, highest) of the first optimiser; None where there are several, or it is not known."""
+    return USUAL_RATES.get(chart.optimizers[0].kind) if len(chart.optimizers) == 1 else None
+
+
+def weighted_layers(chart: Chart) -> dict[str, list[LayerVitals]]:
+    """Place -> its measured steps, for layers that hold weights, from the inputs to the outputs."""
+    found: dict[str, list[LayerVitals]] = {}
+    for layer in chart.layers:
+        if layer.leaf and layer.weighted:
+            found.setdefault(layer.place, []).append(layer)
+    return found
+
+
+def typical(layers: list[LayerVitals], figure: Callable[[LayerVitals], float]) -> float:
+    """Median of a figure over measured steps; NaN where it was never known."""
+    known = [value for value in map(figure, layers) if isfinite(value)]
+    return median(known) if known else float("nan")
+
+
+def kinds(chart: Chart) -> Iterator[str]:
+    """Class names of all modules."""
+    for model in chart.models:
+        yield from (kind for _, kind in model.modules)
+
+
+def recurrent(chart: Chart) -> bool:
+    """Is there a recurrent layer?"""
+    return any(kind.startswith(RECURRENT) for kind in kinds(chart))
+
+
+def large_inputs(chart: Chart, rms: float = 10.0) -> bool:
+    """Are the numbers that the first weights take far from 0 or wide?"""
+    first = next(iter(weighted_layers(chart).values()), [])
+    return typical(first, lambda layer: layer.input.rms) > rms
+
+
+def _variance(values: tuple[float, ...]) -> float:
+    mean = fmean(values)
+    return sum((value - mean) ** 2 for value in values) / max(1, len(values) - 1)
