@@ -6,8 +6,9 @@ from math import isfinite
 from statistics import fmean, median
 
 from glia.catalog.optimizers import USUAL_RATES
+from glia.doctor.learning import FEWEST as ENOUGH
 from glia.doctor.learning import Learning, learning
-from glia.vitals.chart import Chart, LayerVitals
+from glia.vitals.chart import Chart, LayerVitals, ScoreFacts
 
 FEWEST, PARTS = 10, 10
 RECURRENT = ("RNN", "LSTM", "GRU")
@@ -17,12 +18,21 @@ RECURRENT = ("RNN", "LSTM", "GRU")
 class Course:
     """The losses of a run that all stayed finite, in the order of the steps.
 
-    parts: medians of ten equal stretches. seen: how far it came.
+    parts: medians of ten equal stretches. seen: how far it came; None after too few steps to say.
     """
 
     losses: tuple[float, ...]
     parts: tuple[float, ...]
-    seen: Learning
+    seen: Learning | None = None
+
+    @property
+    def reference(self) -> float:
+        """The loss of knowing nothing; the first loss where that is not known."""
+        return self.seen.reference if self.seen else self.losses[0]
+
+    def evidence(self) -> dict[str, float]:
+        """First and last loss, and that of knowing nothing."""
+        return self.seen.evidence() if self.seen else {"first_loss": self.losses[0], "last_loss": self.losses[-1]}
 
     @property
     def late(self) -> tuple[float, ...]:
@@ -58,10 +68,18 @@ def course(chart: Chart) -> Course | None:
     seen = learning(chart)
     losses = [step.loss for step in chart.steps if step.backwards]
     falls = not chart.losses or chart.losses[0].sign > 0
-    if seen is None or not falls or len(losses) < FEWEST or not all(map(isfinite, losses)):
+    if (seen is None and not _short(chart, losses)) or not falls:
+        return None
+    if len(losses) < FEWEST or not all(map(isfinite, losses)):
         return None
     cuts = [len(losses) * part // PARTS for part in range(PARTS + 1)]
     return Course(tuple(losses), tuple(median(losses[a:b]) for a, b in zip(cuts, cuts[1:])), seen)
+
+
+def _short(chart: Chart, losses: list[float]) -> bool:
+    """Is it only because of few steps that nothing is known of how far it came?"""
+    alone = len(chart.optimizers) == len(chart.losses) == 1
+    return alone and chart.losses[0].kind != "unknown" and len(losses) < ENOUGH and min(losses, default=-1) >= 0
 
 
 def peak_rate(chart: Chart) -> float:
@@ -110,3 +128,30 @@ def large_inputs(chart: Chart, rms: float = 10.0) -> bool:
 def _variance(values: tuple[float, ...]) -> float:
     mean = fmean(values)
     return sum((value - mean) ** 2 for value in values) / max(1, len(values) - 1)
+
+
+def apart(chart: Chart) -> float:
+    """Skill on training rows less skill on held-out rows, less what chance may add where few rows were asked: two
+    standard errors of a share of right answers. Negative where held-out rows are the better ones; 0 where not known.
+    """
+    scores = {score.part: score for score in chart.scores}
+    train, valid = scores.get("train"), scores.get("valid")
+    if train is None or valid is None:
+        return 0.0
+    gap = train.skill - valid.skill
+    doubt = 2 * (_error(train) ** 2 + _error(valid) ** 2) ** 0.5
+    return max(0.0, gap - doubt) if gap > 0 else min(0.0, gap + doubt)
+
+
+def regularised(chart: Chart) -> bool:
+    """Is there dropout or weight decay?"""
+    dropped = any("Dropout" in kind for kind in kinds(chart)) or any(
+        "dropout" in operation.name for model in chart.models for operation in model.operations
+    )
+    return dropped or any(optimizer.options.get("weight_decay", 0.0) > 0 for optimizer in chart.optimizers)
+
+
+def _error(score: ScoreFacts) -> float:
+    if not score.rows or score.chance >= 1 or not 0 <= score.value <= 1:
+        return 0.0
+    return float((score.value * (1 - score.value) / score.rows) ** 0.5 / (1 - score.chance))

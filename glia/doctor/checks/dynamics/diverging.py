@@ -14,19 +14,19 @@ from glia.doctor.course import course, peak_rate
 from glia.doctor.finding import Finding, Rule
 from glia.vitals.chart import Chart
 
-RULE = Rule("GL306", "diverging", "lr_too_high", explains=("GL301", "GL307", "GL309", "GL311"))
+RULE = Rule("GL306", "diverging", "lr_too_high", explains=("GL301", "GL303", "GL307", "GL308", "GL309", "GL311"))
 RISEN, ABOVE = 3.0, 2.0
 
 
 def check(chart: Chart) -> Iterator[Finding]:
     run = course(chart)
-    if run is None or run.parts[-1] <= RISEN * run.parts[0] or run.parts[-1] <= ABOVE * run.seen.reference:
+    if run is None or run.parts[-1] <= RISEN * run.parts[0] or run.parts[-1] <= ABOVE * run.reference:
         return
     lr = peak_rate(chart)
     yield RULE.finding(
         "error",
         f"the training loss over {len(run.losses)} steps",
-        {"first_tenth": run.parts[0], "last_tenth": run.parts[-1], "lr": lr} | run.seen.evidence(),
+        {"first_tenth": run.parts[0], "last_tenth": run.parts[-1], "lr": lr} | run.evidence(),
         "each update overshoots and makes the next gradient larger",
         "lower the learning rate to a tenth and clip gradients by norm 1",
         safe=False,

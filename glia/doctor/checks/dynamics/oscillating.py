@@ -16,7 +16,7 @@ from glia.doctor.course import course, peak_rate
 from glia.doctor.finding import Finding, Rule
 from glia.vitals.chart import Chart
 
-RULE = Rule("GL307", "oscillating", "lr_too_high", explains=("GL301", "GL311"))
+RULE = Rule("GL307", "oscillating", "lr_too_high", explains=("GL301", "GL308", "GL309", "GL311"))
 # The loss of a constant answer is the reference on average however small the batches are: only updates lift it above.
 ABOVE, JUMP, FALLEN = 1.5, 0.3, 0.3
 
@@ -28,13 +28,13 @@ def check(chart: Chart) -> Iterator[Finding]:
         return
     late = fmean(run.late)
     steady = run.jump < JUMP or run.parts[-1] < FALLEN * run.parts[0]
-    if late <= ABOVE * run.seen.reference or steady:
+    if late <= ABOVE * run.reference or steady:
         return
     lr = peak_rate(chart)
     yield RULE.finding(
         "warning",
         f"the training loss over {len(run.losses)} steps",
-        {"mean_of_the_second_half": late, "jump_over_loss": run.jump, "lr": lr} | run.seen.evidence(),
+        {"mean_of_the_second_half": late, "jump_over_loss": run.jump, "lr": lr} | run.evidence(),
         "each update overshoots the valley, so the loss never settles",
         "lower the learning rate to a tenth",
         safe=False,

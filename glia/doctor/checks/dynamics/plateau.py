@@ -25,13 +25,13 @@ def check(chart: Chart) -> Iterator[Finding]:
     first, half, last = run.parts[0], run.parts[len(run.parts) // 2], run.parts[-1]
     level = max(abs(half), 1e-12)
     fell = half < (1 - FALLEN) * max(first, run.losses[0])
-    if not fell or abs(last - half) > FLAT * level or last < BAD * run.seen.reference:
+    if not fell or abs(last - half) > FLAT * level or last < BAD * run.reference:
         return
     lr, noisy = peak_rate(chart), run.jump > NOISY
     yield RULE.finding(
         "warning",
         f"the training loss from step {len(run.losses) // 2}",
-        {"first_tenth": first, "in_the_middle": half, "last_tenth": last, "lr": lr} | run.seen.evidence(),
+        {"first_tenth": first, "in_the_middle": half, "last_tenth": last, "lr": lr} | run.evidence(),
         "the network has reached what it can at this learning rate, or with these layers",
         "lower the learning rate to a tenth" if noisy else "raise the learning rate tenfold",
         safe=False,

@@ -31,7 +31,7 @@ def check(chart: Chart) -> Iterator[Finding]:
         "warning",
         "the last quarter of the training loss",
         {"fall": run.fall, "its_error": run.error, "epochs": epochs, "steps": len(run.losses), "batch": rows}
-        | {"lr": peak_rate(chart), "last_loss": run.seen.last},
+        | {"lr": peak_rate(chart), "last_loss": run.losses[-1]},
         "the loss was on its way down when training ended",
         cure,
         safe=True,
