@@ -93,6 +93,32 @@ class ParameterFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class OperationFacts:
+    """One operation of a model's forward pass: a layer with weights, an activation, a norm, a dropout.
+
+    name: as torch calls it ("linear", "conv2d", "lstm", "embedding", "relu", "softmax", "dropout", "batch_norm").
+    module: path of the module that ran it. inputs, outputs: features or channels. std, mean, bias: of the weights and
+    the bias before the first step. option: p of a dropout, slope of a leaky ReLU. trainable: its weights want gradients.
+    """
+
+    name: str
+    module: str = ""
+    inputs: int = 0
+    outputs: int = 0
+    fan_in: int = 0
+    std: float = nan
+    mean: float = nan
+    bias: float = nan
+    option: float = nan
+    trainable: bool = True
+
+    @property
+    def weighted(self) -> bool:
+        """Is it a layer with weights that multiply (not the scale of a norm)?"""
+        return self.fan_in > 0
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFacts:
     """A model: the outermost module with parameters. modules: (path, class name). measured: steps looked at.
 
@@ -128,7 +154,7 @@ class LossFacts:
     outputs: numbers a row. targets: their spread. classes: how many, for class labels.
     chance: mean loss of the best constant answer on the labels seen, where it is known.
     sign: -1 when the scalar falls as this loss rises. times, added: scalar = times * mean loss + added, at the first
-    step. applied: activation between the model's output and the loss function ("softmax"). broadcast: the shapes of
+    step; summed: over the rows. applied: activation between the model's output and the loss function ("softmax"). broadcast: the shapes of
     output and target, where one was stretched to fit the other.
     """
 
@@ -145,34 +171,9 @@ class LossFacts:
     sign: int = 1
     times: float = nan
     added: float = nan
+    summed: bool = False
     applied: str = ""
     broadcast: tuple[tuple[int, ...], tuple[int, ...]] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OperationFacts:
-    """One operation of a model's forward pass: a layer with weights, an activation, a norm, a dropout.
-
-    name: as torch calls it ("linear", "conv2d", "lstm", "embedding", "relu", "softmax", "dropout", "batch_norm").
-    module: path of the module that ran it. inputs, outputs: features or channels. std, mean, bias: of the weights and
-    the bias before the first step. option: p of a dropout, slope of a leaky ReLU. trainable: its weights want gradients.
-    """
-
-    name: str
-    module: str = ""
-    inputs: int = 0
-    outputs: int = 0
-    fan_in: int = 0
-    std: float = nan
-    mean: float = nan
-    bias: float = nan
-    option: float = nan
-    trainable: bool = True
-
-    @property
-    def weighted(self) -> bool:
-        """Is it a layer with weights that multiply (not the scale of a norm)?"""
-        return self.fan_in > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +223,9 @@ class SplitFacts:
     """How training rows and held-out rows lie to each other.
 
     shared: share of held-out rows that are training rows too; near: those that nearly are. scale: ratio of the root
-    mean squares (held out / train). jointly_scaled: mean 0 and deviation 1 (or lowest 0 and highest 1) hold over both
-    together and not over the training rows alone. telltale: column that says most of the answer; its correlation with
-    the labels in train and held out. neighbours_train, neighbours_valid: share of rows whose nearest training rows have
+    mean squares (held out / train), without the largest hundredth of the numbers. jointly_scaled: mean 0 and deviation 1
+    (or lowest 0 and highest 1) hold over both together and not over the training rows alone. telltale: column that says
+    most of the answer; its correlation with the labels in train and held out. neighbours_train, neighbours_valid: share of rows whose nearest training rows have
     their label, less chance;
     neighbours_within: the same of held-out rows among themselves. In numbers to predict: R2 instead.
     shared_by_chance: share of held-out rows that would be training rows if their columns had nothing to do with each
@@ -265,6 +266,7 @@ class LoopFacts:
     steps: int = 0
     batch_size: int = 0
     rows: int = 0
+    epoch_steps: int = 0
     training_mode: float = nan
     evaluation_mode: float = nan
     switches: bool = False
@@ -364,7 +366,7 @@ class Chart:
     loop: LoopFacts | None = None
     clock: ClockFacts | None = None
     birth: BirthFacts | None = None
-    capture: Any = field(default=None, repr=False, compare=False)  # what trials need: capture.Capture
+    bench: Any = field(default=None, repr=False, compare=False)  # what trials need: bench.Bench
     backwards: int = 0
     notes: list[str] = field(default_factory=list)
 

@@ -1,6 +1,7 @@
 """Likeness: which rows stand in both parts of a split, exactly or nearly, and what chance alone would give."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import torch
@@ -33,16 +34,16 @@ def keys(rows: NDArray[np.generic]) -> list[int]:
     return [hash(row.tobytes()) for row in rows]
 
 
-def shared(train: NDArray[np.generic], valid: NDArray[np.generic]) -> float:
-    """Share of the held-out rows that are training rows."""
-    known = set(keys(train))
-    return sum(key in known for key in keys(valid)) / max(1, len(valid))
+def shared(train: list[int], valid: list[int]) -> float:
+    """Share of the held-out rows that are training rows, by their keys."""
+    known = set(train)
+    return sum(key in known for key in valid) / max(1, len(valid))
 
 
-def repeated(rows: NDArray[np.generic]) -> float:
-    """Share of rows that stand there more than once."""
-    _, index, counts = np.unique(np.array(keys(rows), np.int64), return_inverse=True, return_counts=True)
-    return float((counts[index] > 1).mean()) if len(rows) else 0.0
+def repeated(rows: list[int]) -> float:
+    """Share of rows that stand there more than once, by their keys."""
+    counts = Counter(rows)
+    return sum(counts[key] > 1 for key in rows) / max(1, len(rows))
 
 
 def mixed(rows: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -94,32 +95,25 @@ def _small(pictures: Tensor) -> Tensor:
 
 def _near_numbers(train: NDArray[np.generic], valid: NDArray[np.generic]) -> tuple[float, float]:
     """By their first few digits."""
-    unit = _units(train)
-    ours, theirs = keys(_rounded(train, unit)), keys(_rounded(valid, unit))
-    exact, known = set(keys(train)), set(ours)
-    across = [key in known and row not in exact for key, row in zip(theirs, keys(valid), strict=True)]
+    ours, theirs = np.nan_to_num(train.astype(np.float32)), np.nan_to_num(valid.astype(np.float32))
+    widest = np.abs(ours).max(0, initial=0.0)
+    # The third digit of the largest number of each column: what is small beside it is noise.
+    unit = (10.0 ** (np.floor(np.log10(np.where(widest > 0, widest, 1.0))) - DIGITS + 1)).astype(np.float32)
+    rounded, others = keys(np.rint(ours / unit) + 0), keys(np.rint(theirs / unit) + 0)
+    exact, known = set(keys(train)), set(rounded)
+    across = [key in known and row not in exact for key, row in zip(others, keys(valid), strict=True)]
     versions: dict[int, set[int]] = {}
-    for key, row in zip(ours, keys(train), strict=True):
+    for key, row in zip(rounded, keys(train), strict=True):
         versions.setdefault(key, set()).add(row)
-    within = [len(versions[key]) > 1 for key in ours]
+    within = [len(versions[key]) > 1 for key in rounded]
     return sum(across) / max(1, len(across)), sum(within) / max(1, len(within))
-
-
-def _units(rows: NDArray[np.generic]) -> NDArray[np.float64]:
-    """The third digit of the largest number of each column: what is small beside it is noise."""
-    widest = np.abs(np.nan_to_num(rows.astype(np.float64))).max(0, initial=0.0)
-    return np.asarray(10.0 ** (np.floor(np.log10(np.where(widest > 0, widest, 1.0))) - DIGITS + 1))
-
-
-def _rounded(rows: NDArray[np.generic], unit: NDArray[np.float64]) -> NDArray[np.generic]:
-    return np.asarray(np.rint(np.nan_to_num(rows.astype(np.float64)) / unit).clip(-9e15, 9e15).astype(np.int64))
 
 
 def _near_texts(train: Tensor, valid: Tensor) -> tuple[float, float]:
     """By shared runs of tokens: MinHash (Broder 1997), with bands to find candidates."""
     if train.shape[1] < SHINGLE + FEWEST_SHINGLES or valid.shape[1] < SHINGLE + FEWEST_SHINGLES:
         return 0.0, 0.0
-    ours, theirs = plain(train), plain(valid)
+    ours, theirs = plain(train), plain(valid)[:: math.ceil(len(valid) / 500)]
     signs, signs_valid = _signatures(ours), _signatures(theirs)
     table: dict[tuple[int, ...], list[int]] = {}
     for number, sign in enumerate(signs):
@@ -127,7 +121,7 @@ def _near_texts(train: Tensor, valid: Tensor) -> tuple[float, float]:
             table.setdefault(key, []).append(number)
     rows = keys(ours)
     across = [_has_twin(sign, row, table, signs, rows) for sign, row in zip(signs_valid, keys(theirs), strict=True)]
-    step = math.ceil(len(rows) / 1000)
+    step = math.ceil(len(rows) / 500)
     within = [_has_twin(signs[i], rows[i], table, signs, rows) for i in range(0, len(rows), step)]
     return sum(across) / max(1, len(across)), sum(within) / max(1, len(within))
 

@@ -72,12 +72,23 @@ def _telltale(train: Tensor, ours: Tensor, valid: Tensor, theirs: Tensor, classe
     in_train = _correlations(train, targets).abs()
     best = int(in_train.argmax())
     column, target = divmod(best, targets.shape[1])
-    in_valid = _correlations(valid[:, column : column + 1], held_out[:, target : target + 1]).abs().item()
     return {
         "telltale": column,
         "telltale_train": in_train.flatten()[best].item(),
-        "telltale_valid": in_valid,
+        "telltale_valid": _held_out(train[:, column], targets[:, target], valid[:, column], held_out[:, target]),
     }
+
+
+def _held_out(train: Tensor, ours: Tensor, valid: Tensor, theirs: Tensor) -> float:
+    """Correlation in the held-out rows, or how well the line of the training rows holds there, if that is more:
+    held-out rows of a narrow range have a low correlation though the line holds.
+    """
+    correlation = _correlations(valid.unsqueeze(1), theirs.unsqueeze(1)).abs().item()
+    x, y = train - train.mean(), ours - ours.mean()
+    slope = (x @ y / (x @ x)).item() if bool(x @ x > 0) else 0.0
+    wrong = (theirs - ours.mean() - slope * (valid - train.mean())).square().mean()
+    kept = 1 - (wrong / y.square().mean()).item() if bool(y.square().mean() > 0) else 0.0
+    return max(correlation, math.sqrt(max(0.0, kept)))
 
 
 def _targets(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:

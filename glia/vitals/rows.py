@@ -10,6 +10,7 @@ from glia.vitals import likeness, probes
 from glia.vitals.chart import LabelFacts, RowsFacts, SplitFacts, Spread
 
 NUMBERS = 2**22  # numbers of a part that are looked at, whole rows at even distances
+HASHED, PROBED = 2**23, 2**20  # the same, to find shared rows, and to see how the parts lie to each other
 LISTED = 1000  # constant columns, and pairs of equal columns, that are named
 MOST_CLASSES = 4096
 FEW_VALUES = 64  # whole numbers with no more values than this may be classes
@@ -32,7 +33,15 @@ def rows_facts(part: str, x: Tensor) -> RowsFacts:
     constant = still.nonzero().flatten()[:LISTED].tolist() if len(flat) > 1 else []
     same = _equal_columns(numbers, still) if len(flat) > 1 else ()
     return RowsFacts(
-        part, len(flat), shape, dtype, facts, flat.shape[1], tuple(constant), same, likeness.repeated(flat)
+        part,
+        len(flat),
+        shape,
+        dtype,
+        facts,
+        flat.shape[1],
+        tuple(constant),
+        same,
+        likeness.repeated(likeness.keys(flat)),
     )
 
 
@@ -185,14 +194,13 @@ def split_facts(x_train: Tensor, y_train: Tensor | None, x_valid: Tensor, y_vali
     size, held_out = len(x_train), len(x_valid)
     if not x_train.numel() or not x_valid.numel() or x_train.is_complex() or x_train.shape[1:] != x_valid.shape[1:]:
         return SplitFacts(rows_train=size, rows_valid=held_out)
-    ids, ids_valid = _sampled(x_train), _sampled(x_valid)
-    x_train, x_valid = x_train.detach().cpu()[ids], x_valid.detach().cpu()[ids_valid]
+    x_train, x_valid = x_train.detach(), x_valid.detach()
     if x_train.dtype != x_valid.dtype:
         x_train, x_valid = x_train.float(), x_valid.float()
+    shared, by_chance, same = _shared(_even(x_train, HASHED), _even(x_valid, HASHED))
+    ids, ids_valid = _sampled(x_train), _sampled(x_valid)
+    x_train, x_valid = x_train.cpu()[ids], x_valid.cpu()[ids_valid]
     train, valid = likeness.plain(x_train), likeness.plain(x_valid)
-    shared = likeness.shared(train, valid)
-    same = shared == 1 and likeness.shared(valid, train) == 1
-    by_chance = likeness.shared(likeness.mixed(train), likeness.mixed(valid)) if shared else 0.0
     near, within = (0.0, 0.0) if same else likeness.near(x_train, x_valid)
     facts = SplitFacts(
         shared=shared, shared_by_chance=by_chance, near=near, near_by_chance=within, same=same,
@@ -201,8 +209,8 @@ def split_facts(x_train: Tensor, y_train: Tensor | None, x_valid: Tensor, y_vali
     if not x_train.is_floating_point():
         return facts
     ours, theirs = torch.from_numpy(train).float(), torch.from_numpy(valid).float()
-    rms = _rms(ours)
-    facts = replace(facts, scale=_rms(theirs) / rms if rms > 0 else math.nan)
+    usual = _usual(ours)
+    facts = replace(facts, scale=_usual(theirs) / usual if usual > 0 else math.nan)
     if not same:
         table = x_train.ndim == 2
         between, before = _links(ours, theirs)
@@ -215,14 +223,30 @@ def split_facts(x_train: Tensor, y_train: Tensor | None, x_valid: Tensor, y_vali
     return replace(facts, **probes.told(ours, y_train, theirs, y_valid, x_train.ndim))
 
 
+def _shared(train: Tensor, valid: Tensor) -> tuple[float, float, bool]:
+    """Share of held-out rows that are training rows, what chance gives, and whether both are the same rows."""
+    ours, theirs = likeness.plain(train), likeness.plain(valid)
+    keys, others = likeness.keys(ours), likeness.keys(theirs)
+    shared = likeness.shared(keys, others)
+    if not shared:
+        return 0.0, 0.0, False
+    ours, theirs = ours[:: math.ceil(ours.size / NUMBERS)], theirs[:: math.ceil(theirs.size / NUMBERS)]
+    by_chance = likeness.shared(likeness.keys(likeness.mixed(ours)), likeness.keys(likeness.mixed(theirs)))
+    return shared, by_chance, shared == 1 and likeness.shared(others, keys) == 1
+
+
 def _sampled(x: Tensor) -> Tensor:
-    kept = len(x) if x.numel() <= NUMBERS else max(2, NUMBERS * len(x) // x.numel())
+    """Numbers of rows at even distances."""
+    kept = len(x) if x.numel() <= PROBED else max(2, PROBED * len(x) // x.numel())
     return torch.linspace(0, len(x) - 1, min(kept, len(x)), dtype=torch.float64).round().long()
 
 
-def _rms(x: Tensor) -> float:
-    kept = x[x.isfinite()]
-    return math.sqrt(kept.double().square().mean().item()) if kept.numel() else math.nan
+def _usual(x: Tensor) -> float:
+    """Root mean square of the numbers but for the largest of a hundred, so that no single one decides."""
+    sizes = x.reshape(-1)[:: math.ceil(x.numel() / 2**17)].abs()
+    sizes = sizes[sizes.isfinite()].sort().values
+    kept = sizes[: math.ceil(0.99 * len(sizes))]
+    return math.sqrt(kept.double().square().mean().item()) if len(kept) else math.nan
 
 
 def _jointly_scaled(train: Tensor, valid: Tensor) -> bool:
@@ -263,7 +287,7 @@ def _links(train: Tensor, valid: Tensor) -> tuple[float, bool]:
     if train.shape[1] < WINDOW or len(train) < 20 or not len(valid):
         return 0.0, False
     varied = valid[(valid[:, 1:-1].amax(1) > valid[:, 1:-1].amin(1))]
-    if len(varied) < 5 or likeness.repeated(likeness.plain(train)) > 0.05:
+    if len(varied) < 5 or likeness.repeated(likeness.keys(likeness.plain(train))) > 0.05:
         return 0.0, False
     heads = set(likeness.keys(likeness.plain(train[:, :-1])))
     tails = set(likeness.keys(likeness.plain(train[:, 1:])))
