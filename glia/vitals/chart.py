@@ -154,7 +154,8 @@ class LossFacts:
     outputs: numbers a row. targets: their spread. classes: how many, for class labels.
     chance: mean loss of the best constant answer on the labels seen, where it is known.
     sign: -1 when the scalar falls as this loss rises. times, added: scalar = times * mean loss + added, at the first
-    step; summed: over the rows. applied: activation between the model's output and the loss function ("softmax"). broadcast: the shapes of
+    step; summed: over the rows; unstable: not finite for an
+    output of exactly 0 or 1. applied: activation between the model's output and the loss function ("softmax"). broadcast: the shapes of
     output and target, where one was stretched to fit the other.
     """
 
@@ -172,6 +173,7 @@ class LossFacts:
     times: float = nan
     added: float = nan
     summed: bool = False
+    unstable: bool = False
     applied: str = ""
     broadcast: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
@@ -256,8 +258,8 @@ class SplitFacts:
 class LoopFacts:
     """How the loop goes. Shares are of the steps or forward passes that were looked at; NaN: not known.
 
-    training_mode: passes with gradients in train(); evaluation_mode: passes without gradients in train(). switches:
-    the model has parts that differ between the two. cleared_late: steps at which all gradients were zero. clip: norm
+    training_mode: passes with gradients in train(); evaluation_mode: passes without gradients in train(). mode_gain: skill on held-out rows in eval(),
+    less that in the script's own mode. switches: the model has parts that differ between the two. cleared_late: steps with a zero_grad() between backward() and step(). clip: norm
     or value given to clip_grad_*. shuffled: the loader's order changes from epoch to epoch. rows: in an epoch.
     unused_optimizers: made and never stepped. detached: losses without a gradient to anything.
     """
@@ -269,6 +271,7 @@ class LoopFacts:
     epoch_steps: int = 0
     training_mode: float = nan
     evaluation_mode: float = nan
+    mode_gain: float = nan
     switches: bool = False
     cleared_late: float = nan
     clip: float = nan

@@ -7,149 +7,53 @@ is drawn and nothing is changed, so the loop computes bit for bit what it would 
 
 import math
 import threading
+import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from time import perf_counter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from glia.vitals.chart import (
-    BatchFacts,
-    Chart,
-    LayerVitals,
-    ModelFacts,
-    OptimizerFacts,
-    ParameterFacts,
-    Spread,
-    StepVitals,
-)
-from glia.vitals.measure import LossReading, described, first_tensor, norm, read_loss, sample, scalars, spread
+from glia.vitals.birth import birth
+from glia.vitals.calls import Calls
+from glia.vitals.capture import Capturer
+from glia.vitals.chart import BatchFacts, BirthFacts, Chart, LoopFacts, OptimizerFacts, StepVitals
+from glia.vitals.layers import Layers
+from glia.vitals.measure import LossReading, norm, read_loss, scalars
+from glia.vitals.observe import complete
+from glia.vitals.overhear import overheard
 
 FIRST_STEPS = 20  # measured whatever that costs; then steps 40, 80, 160 ..., and what the budget allows
 BUDGET = 0.02  # share of the time
 MOST_LINES = 4000  # steps that the chart keeps
 MOST_MEASURED = 64  # measured steps that it keeps
-MOST_LAYERS = 256  # modules measured at a step
-MOST_MODELS = 16  # outermost modules told apart
-MOST_FORWARDS = 8  # forward passes measured at a step
 MOST_LOSSES = 8  # kinds of loss graph
 READ_EVERY = 64  # steps whose losses are read together
-WEIGHT_SAMPLE = 2**14  # numbers of a parameter that are compared before and after a step
-_WRAPPERS = ("_orig_mod.", "module.")  # put before a path by torch.compile, DDP
 
 
-class Models:
-    """The outermost modules seen, and what their modules answered on the way to the next step."""
-
-    def __init__(self) -> None:
-        self.roots: list[nn.Module] = []
-        self.paths: dict[int, str] = {}  # of every module in them, by id; `roots` keeps the ids valid
-        self.known: set[int] = set()  # parameters in them
-        self.called: set[int] = set()
-        self.graded: Counter[int] = Counter()
-        self.measured = 0
-        self.clear()
-
-    def clear(self) -> None:
-        """A step is over."""
-        self.running: nn.Module | None = None
-        self.entrance: nn.Module | None = None  # the first outermost module of the step: its input is the batch
-        self.forwards = 0
-        self.answers: dict[int, tuple[nn.Module, Spread, Spread]] = {}
-        self.batch: tuple[tuple[int, ...], str, Spread] | None = None
-        self.before: dict[int, Tensor] = {}
-        self.grad_norms: dict[int, float] = {}
-
-    def enter(self, module: nn.Module, given: Any) -> None:
-        """A forward pass begins: is it an outermost one? What is kept of each is the last one before a step."""
-        if self.running is not None or next(module.parameters(), None) is None:
-            return
-        own = {id(p) for p in module.parameters()}
-        if not own <= self.known and len(self.roots) < MOST_MODELS:
-            self.roots.append(module)
-            self.known |= own
-            self.paths |= {id(inner): _path(name) for name, inner in module.named_modules()}
-        self.running = module
-        self.forwards += 1
-        if self.forwards > MOST_FORWARDS:
-            return
-        for inner in module.modules():
-            self.answers.pop(id(inner), None)
-        self.entrance = self.entrance or module
-        if self.entrance is module:
-            self.batch = described(given)
-
-    def leave(self, module: nn.Module, given: Any, output: Any) -> None:
-        """A module of a running model answered; what it was given is measured where it has weights."""
-        if self.running is None:
-            return
-        if module is self.running:
-            self.running = None
-            self.batch = self.batch or described(given)  # the hook before it was not shown keyword arguments
-        if id(module) not in self.paths:
-            return
-        self.called.add(id(module))
-        own = _own(module)
-        plain_leaf = next(module.children(), None) is None
-        full = id(module) in self.answers or len(self.answers) >= MOST_LAYERS or self.forwards > MOST_FORWARDS
-        out, x = first_tensor(output), first_tensor(given)
-        if full or out is None or not (own or plain_leaf):
-            return
-        taken = spread(x, columns=True) if own and x is not None else Spread()
-        self.answers[id(module)] = (module, spread(out), taken)
-
-    def before_step(self, theirs: set[int]) -> None:
-        """The gradients as the optimiser of `theirs` (ids of parameters) finds them, and the weights as they were."""
-        self.measured += 1
-        for root in self.roots:
-            self.graded.update(id(p) for p in root.parameters() if p.grad is not None)
-        for key, (module, _, _) in self.answers.items():
-            own = [p for p in _own(module) if id(p) in theirs]
-            self.before |= {id(p): sample(p.detach(), WEIGHT_SAMPLE).clone() for p in own}
-            self.grad_norms[key] = norm(p.grad for p in own if p.grad is not None)
-
-    def layers(self, step: int) -> Iterator[LayerVitals]:
-        """What the modules answered, once the step is done."""
-        for key, (module, out, taken) in self.answers.items():
-            own = _own(module)
-            pairs = [(self.before[id(p)], sample(p.detach(), WEIGHT_SAMPLE)) for p in own if id(p) in self.before]
-            was, change = norm(old for old, _ in pairs), norm(new - old for old, new in pairs)
-            yield LayerVitals(
-                step, self.paths[key], type(module).__name__, out, taken, self.grad_norms.get(key, math.nan),
-                norm(own), change / was if was else math.nan, leaf=next(module.children(), None) is None,
-            )  # fmt: skip
-
-    def facts(self, optimized: set[int]) -> Iterator[ModelFacts]:
-        """What each model is made of, and which parameters were reached."""
-        for root in self.roots:
-            owners = {id(p): module for module in root.modules() for p in _own(module)}
-            parameters = tuple(
-                ParameterFacts(
-                    _path(name), p.numel(), p.requires_grad, id(p) in optimized, self.graded[id(p)],
-                    id(owners[id(p)]) in self.called,
-                )
-                for name, p in root.named_parameters()
-            )  # fmt: skip
-            modules = tuple((_path(name), type(module).__name__) for name, module in root.named_modules())
-            yield ModelFacts(type(root).__name__, modules, parameters, self.measured)
+class Enough(BaseException):
+    """Raised in the loop to end it early. Not an Exception: no script should catch it."""
 
 
 class Listener:
     """The hooks, the rhythm of measuring, and the chart that they fill."""
 
-    def __init__(self, chart: Chart):
-        self.chart, self.models = chart, Models()
+    def __init__(self, chart: Chart, capturer: Capturer | None):
+        self.chart, self.models, self.capturer = chart, Layers(), capturer
+        self.earlier: list[Chart] = []
         self.thread, self.began = threading.get_ident(), perf_counter()
         self.spent, self.step, self.next_sure, self.stride = 0.0, 0, 2 * FIRST_STEPS, 1
         self.muted = self.measuring = False
+        self.root: nn.Module | None = None  # the outermost module that is running
+        self.calls = Calls(self.on_enter, self.on_leave)
         self.optimizers: list[Optimizer] = []
+        self.known: list[weakref.ref[Optimizer]] = []
         self.optimized: set[int] = set()
         self.uncleared: set[int] = set()  # optimisers (index) whose gradients are still those of their last step
         self.losses: list[Tensor] = []  # of the backward passes since the last step
@@ -157,23 +61,70 @@ class Listener:
         self.unread: list[Tensor] = []
         self.readings: dict[tuple[str, ...], LossReading] = {}
         self.grad_norm = math.nan
-        self.handles: list[Any] = []
+        self.modes: Counter[bool] = Counter()  # train() or not, at measured steps
+        self.cleared_late: Counter[bool] = Counter()  # all gradients zero at a measured step
+        self.clip = math.nan
+        self.birth: BirthFacts | None = None
+        self.last_call: tuple[nn.Module, Any, Any] | None = None
+        self.enough: Callable[[int], bool] | None = None  # ends the run when it says so of a number of steps
 
     # Hooks. Each is guarded: whatever goes wrong here must not reach the loop that is listened to.
 
-    def on_enter(self, module: nn.Module, args: Any) -> None:
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            self.guarded(self.models.enter, module, args)
+    def on_enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        if threading.get_ident() != self.thread:
+            return
+        if self.root is None:
+            if next(module.parameters(), None) is None:
+                return
+            self.root = module
+            self.captured(Capturer.enter, module, args, kwargs)
+            if self.measuring and torch.is_grad_enabled():
+                self.modes[module.training] += 1
+                self.guarded(self.models.enter, module, (*args, *kwargs.values()))
+            if torch.is_grad_enabled():
+                self.last_call = (module, args, kwargs)
 
     def on_leave(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        if self.root is None or threading.get_ident() != self.thread:
+            return
+        if self.measuring and output is not None and torch.is_grad_enabled():
             self.guarded(self.models.leave, module, (*args, *kwargs.values()), output)
+        if module is self.root:
+            self.root = self.models.running = None
+            self.captured(Capturer.leave, module, args, kwargs, output)
 
     def on_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        self.guarded(self._before_step, optimizer)
+        closure = (len(args) > 1 and args[1] is not None) or kwargs.get("closure") is not None
+        self.captured(Capturer.step, optimizer, closure)
+        self.guarded(self._before_step, optimizer, closure)
 
     def on_stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self.guarded(self._after_step, optimizer)
+        if self.enough is not None and threading.get_ident() == self.thread and self.enough(self.step):
+            raise Enough
+
+    def backward(self, tensors: Any) -> None:
+        loss = tensors if isinstance(tensors, Tensor) else next(iter(tensors), None)
+        if isinstance(loss, Tensor):
+            self.captured(Capturer.backward, loss)
+        self.guarded(self._backward, loss)
+
+    def loader(self, loader: Any) -> None:
+        self.captured(Capturer.loader_began, loader)
+
+    def batch(self, batch: Any) -> None:
+        if self.capturer is not None and not self.capturer.done:
+            self.captured(Capturer.batch_came, batch)
+
+    def made(self, optimizer: Optimizer) -> None:
+        self.known.append(weakref.ref(optimizer))
+
+    def clipped(self, most: float) -> None:
+        self.clip = most
+
+    def scaled(self, loss: Any) -> None:
+        if self.capturer is not None and isinstance(loss, Tensor):
+            self.capturer.scaled = loss
 
     def guarded(self, work: Callable[..., None], *args: Any) -> None:
         """Do it on the listener's own thread and count the time; if it fails, listen no more."""
@@ -191,12 +142,27 @@ class Listener:
             self.chart.notes.append(f"listening ended at step {self.step}: {type(error).__name__}: {error}")
         self.spent += perf_counter() - start
 
-    def _backward(self, tensors: Any) -> None:
+    def captured(self, work: Callable[..., None], *args: Any) -> None:
+        """Let the capturer know; if it fails, it captures no more, and nothing can be tried afterwards."""
+        capturer = self.capturer
+        if capturer is None or capturer.done or threading.get_ident() != self.thread:
+            return
+        try:
+            work(capturer, *args)
+        except Exception as error:
+            capturer.capture.broken = f"{type(error).__name__}: {error}"
+            capturer.pause()
+            self.calls.switch(on=self.measuring)
+
+    def _backward(self, loss: Any) -> None:
         self.chart.backwards += 1
-        loss = tensors if isinstance(tensors, Tensor) else next(iter(tensors), None)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             return
         self.losses.append(loss.detach())
+        if loss.is_cpu and self.birth is None and not math.isfinite(loss.item()):
+            self.root = self.last_call[0] if self.last_call else None  # its own forward pass is not to be heard
+            self.birth = birth(self.step, self.last_call, loss)
+            self.root = None
         if not self.measuring:
             return
         for index in list(self.uncleared):
@@ -216,7 +182,7 @@ class Listener:
         if key in self.readings or len(self.readings) < MOST_LOSSES:
             self.readings.setdefault(key, reading).see(targets)
 
-    def _before_step(self, optimizer: Optimizer) -> None:
+    def _before_step(self, optimizer: Optimizer, closure: bool) -> None:
         if optimizer not in self.optimizers:
             self.optimizers.append(optimizer)
             self.chart.optimizers.append(_facts(optimizer))
@@ -225,7 +191,8 @@ class Listener:
         theirs = _parameters(optimizer)
         self.optimized |= {id(p) for p in theirs}
         self.grad_norm = norm(p.grad for p in theirs if p.grad is not None)
-        if self.losses:  # without a loss the gradients come within the step: a closure
+        if not closure:  # a closure brings the gradients within the step
+            self.cleared_late[not self.grad_norm > 0] += bool(self.losses)
             self.models.before_step({id(p) for p in theirs})
 
     def _after_step(self, optimizer: Optimizer) -> None:
@@ -278,60 +245,73 @@ class Listener:
             chart.layers[:] = [layer for layer in chart.layers if layer.step not in dropped]
 
     def _measure_next(self, wanted: bool) -> None:
-        """Hooks on the modules are there for measured steps only: even idle ones cost."""
-        if wanted and not self.handles:
-            self.handles = [
-                register_module_forward_pre_hook(self.on_enter),
-                register_module_forward_hook(self.on_leave, with_kwargs=True),
-            ]
-        if not wanted:
-            self.close()
+        """Calls of modules are watched at measured steps, and while rows are captured: even idle watching costs."""
         self.measuring = wanted
-
-    def close(self) -> None:
-        while self.handles:
-            self.handles.pop().remove()
+        self.calls.switch(on=wanted or (self.capturer is not None and not self.capturer.done))
 
     def finish(self) -> None:
         """What is only known at the end."""
         self._write_steps()
         self.chart.losses.extend(reading.done() for reading in self.readings.values())
         self.chart.models.extend(self.models.facts(self.optimized))
+        self.chart.birth = self.birth
+        stepped = {id(optimizer) for optimizer in self.optimizers}
+        made = [optimizer for optimizer in (one() for one in self.known) if optimizer is not None]
+        self.chart.loop = LoopFacts(
+            steps=self.step,
+            training_mode=_share(self.modes),
+            switches=any(_switches(root) for root in self.models.roots),
+            cleared_late=_share(self.cleared_late),
+            clip=self.clip,
+            unused_optimizers=sum(id(optimizer) not in stepped for optimizer in made),
+        )
 
 
 @contextmanager
-def listen() -> Iterator[Chart]:
+def listen(capture: bool = True) -> Iterator[Chart]:
     """Watch the training loop inside the block, whoever wrote it.
 
-    The chart fills as the loop goes on (losses some steps late) and is complete at the end of the block.
+    The chart fills as the loop goes on (losses some steps late) and is complete at the end of the block. capture: keep
+    a copy of the model and of some batches too, so that `glia.examine` can try cures (at most 0.5 GB; see capture.py).
     Example: ``with glia.listen() as chart: my_own_loop()``, then ``glia.examine(chart)``.
     """
-    listener = Listener(Chart())
-    backward = torch.autograd.backward  # what Tensor.backward calls as well
-
-    def heard(tensors: Any, *args: Any, **kwargs: Any) -> None:
-        listener.guarded(listener._backward, tensors)
-        backward(tensors, *args, **kwargs)
-
-    torch.autograd.backward = heard
-    always = [
-        register_optimizer_step_pre_hook(listener.on_step),
-        register_optimizer_step_post_hook(listener.on_stepped),
-    ]
-    listener._measure_next(True)
-    try:
+    with listening(Listener(Chart(), Capturer() if capture else None)) as listener:
         yield listener.chart
-    finally:
-        torch.autograd.backward = backward
-        listener.close()
-        for handle in always:
-            handle.remove()
-        listener.guarded(listener.finish)
 
 
-def _own(module: nn.Module) -> Sequence[Tensor]:
-    """The parameters that a module holds itself."""
-    return [p for p in module._parameters.values() if p is not None]
+@contextmanager
+def listening(listener: Listener) -> Iterator[Listener]:
+    """Put a listener's hooks in place; complete its chart at the end."""
+    with ExitStack() as watching:
+        watching.callback(listener.guarded, listener.finish)
+        for handle in (
+            register_optimizer_step_pre_hook(listener.on_step),
+            register_optimizer_step_post_hook(listener.on_stepped),
+        ):
+            watching.callback(handle.remove)
+        watching.callback(listener.calls.switch, on=False)
+        watching.enter_context(overheard(listener))
+        listener._measure_next(True)
+        try:
+            yield listener
+        finally:
+            if listener.capturer is not None:
+                listener.capturer.pause()
+    if listener.capturer is not None:
+        complete(listener.chart, listener.capturer, listener.models.roots)
+
+
+def _share(counts: Counter[bool]) -> float:
+    """Of those that are true; NaN without any."""
+    return counts[True] / counts.total() if counts.total() else math.nan
+
+
+def _switches(model: nn.Module) -> bool:
+    """Does it answer differently in train() and in eval()?"""
+    return any(
+        (isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0) or isinstance(m, nn.modules.batchnorm._BatchNorm)
+        for m in model.modules()
+    )
 
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:
@@ -342,9 +322,3 @@ def _facts(optimizer: Optimizer) -> OptimizerFacts:
     numbers = {k: float(v) for k, v in optimizer.param_groups[0].items() if type(v) in (int, float)}
     size = sum(p.numel() for p in _parameters(optimizer))
     return OptimizerFacts(type(optimizer).__name__, numbers, len(optimizer.param_groups), size)
-
-
-def _path(name: str) -> str:
-    for wrapper in _WRAPPERS:
-        name = name.removeprefix(wrapper)
-    return name

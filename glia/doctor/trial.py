@@ -1,0 +1,464 @@
+"""Trial: a short training of a copy, with one change. Nothing of the script is touched; its random numbers neither."""
+
+import copy
+import inspect
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from glia.doctor.changes import Change, exchanges, loss_of, resized
+from glia.seed import mix
+from glia.vitals.bench import Bench, Rows, weights_of
+from glia.vitals.chart import Chart, ScoreFacts
+from glia.vitals.operations import Walk
+from glia.vitals.tape import Call, Ref, leaves, mapped
+
+LOOKS = (0.3, 0.6)  # of the steps, at which a trial may end early
+DONE, HOPELESS = 0.97, 0.02  # skill: nothing more to gain; nothing gained so far
+SLOPE = 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a trial. skill: on held-out rows, 0 to 1; score: the same as people read it. seconds: CPU time."""
+
+    skill: float
+    score: ScoreFacts | None
+    steps: int
+    finite: bool
+    seconds: float
+    first_loss: float = math.nan
+    last_loss: float = math.nan
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Habits:
+    """How the script itself goes about it: what a trial keeps unless the change says otherwise."""
+
+    steps: int
+    batch_rows: int
+    accumulate: int = 1
+    zero_grad: bool = True
+    cleared_late: bool = False
+    step: bool = True
+    eval_in_training: bool = False
+    shuffle: bool = True
+    clip: float = math.nan
+    rates: list[float] = field(default_factory=list)  # learning rate of each step, over the first
+
+
+def habits(chart: Chart, bench: Bench) -> Habits:
+    """What the chart says of the loop."""
+    loop = chart.loop
+    assert loop is not None
+    carried = [s.carried for s in chart.steps if s.carried is not None]
+    rates = [s.lr for s in chart.steps if s.lr == s.lr and s.optimizer == 0]
+    first = rates[0] if rates else 0.0
+    varied = first > 0 and max(rates) / max(min(rates), 1e-30) > 1.01
+    optimizers = max(1, len(bench.capture.optimizers))
+    cycles = max(1, loop.steps // optimizers)
+    return Habits(
+        steps=cycles if loop.steps else chart.backwards,
+        batch_rows=bench.batch_rows,
+        accumulate=max(1, round(chart.backwards / cycles)) if loop.steps else 1,
+        zero_grad=not (len(carried) >= 3 and sum(carried) >= 0.9 * len(carried)),
+        cleared_late=chart.backwards > 0 and _all_zero(chart),
+        step=loop.steps > 0,
+        eval_in_training=loop.training_mode == 0,
+        shuffle=loop.shuffled is not False,
+        clip=loop.clip,
+        rates=[rate / first for rate in rates] if varied else [],
+    )
+
+
+def _all_zero(chart: Chart) -> bool:
+    """Every measured step found gradients that were there and zero."""
+    norms = [s.grad_norm for s in chart.steps if s.grad_norm == s.grad_norm]
+    return len(norms) >= 3 and max(norms) == 0
+
+
+class Trials:
+    """Attempts on one bench; the same change is tried once for each seed."""
+
+    def __init__(self, bench: Bench, habits: Habits, chart: Chart, budget: float):
+        self.bench, self.habits, self.chart = bench, habits, chart
+        self.budget, self.spent = budget, 0.0
+        self.known: dict[tuple[Any, ...], Outcome] = {}
+        self.train, self.held = self._parts()
+        self.step_seconds = math.nan
+        self.steps = habits.steps  # of a trial; fewer where the script ran long
+
+    def _parts(self) -> tuple[Sequence[int] | None, Rows | None]:
+        """Which rows are trained on, and which are held out: the script's own, or a part that is kept apart."""
+        bench = self.bench
+        if bench.held is not None or bench.train is None or not bench.together or bench.rows < 40:
+            return None, bench.held or bench.train
+        order = torch.randperm(bench.rows, generator=torch.Generator().manual_seed(mix("kept out") % 2**62))
+        cut = max(1, bench.rows // 4)
+        apart, rest = order[:cut].sort().values, order[cut:].sort().values
+        known = bench.train.count
+        apart = apart[apart < known]
+        args, kwargs = mapped((bench.train.args, bench.train.kwargs), lambda t: t[apart] if t.ndim and len(t) == known else t)
+        labels = bench.train.labels[apart] if bench.train.labels is not None else None
+        return rest.tolist(), Rows(bench.train.call, args, kwargs, labels, len(apart), source="split")
+
+    @property
+    def left(self) -> float:
+        """CPU seconds that may still be spent."""
+        return self.budget - self.spent
+
+    def attempt(self, change: Change, seed: int = 0, share: float = 1.0) -> Outcome:
+        """Train a copy with the change. share: of the usual steps. What cannot be done comes back as an error."""
+        key = (tuple(sorted((k, repr(v)) for k, v in change.items())), seed, share)
+        if key not in self.known:
+            began = time.process_time()
+            try:
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(mix("trial", seed) % 2**62)
+                    outcome = _Training(self, change, seed, share).run(began)
+            except Exception as error:  # a change that this network cannot take is no failure of the doctor
+                outcome = Outcome(0.0, None, 0, False, time.process_time() - began, error=f"{type(error).__name__}: {error}")
+            self.spent += time.process_time() - began
+            self.known[key] = outcome
+        return self.known[key]
+
+
+class _Training:
+    """One attempt."""
+
+    def __init__(self, trials: Trials, change: Change, seed: int, share: float):
+        self.trials, self.bench, self.habits = trials, trials.bench, trials.habits
+        self.change, self.seed = change, seed
+        bench = self.bench
+        memo: dict[int, Any] = {}
+        self.models = [copy.deepcopy(root, memo) for root in bench.capture.initial]
+        if "units" in change and not resized(self.models, bench.steps, int(change["units"])):
+            raise ValueError("the layers cannot be resized")
+        if change.get("init") and "units" not in change:
+            _drawn_anew(self.models)
+        elif seed:
+            _stirred(self.models, seed)
+        if change.get("train_all") or change.get("optimizer_params"):
+            for model in self.models:
+                model.requires_grad_(True)
+        extra: list[nn.Parameter] = []
+        self.exchanged = exchanges(bench, change, extra)
+        self.loss = loss_of(bench, change)
+        self.optimizers = list(self._optimizers(extra))
+        self.inputs = _Inputs(bench, change)
+        self.rows = trials.train if trials.train is not None else range(bench.rows)
+        self.batch = int(change.get("batch_size") or self.habits.batch_rows) if bench.together else 0
+        epochs = float(change.get("epochs_times", 1.0)) * share
+        per_epoch = max(1, math.ceil(len(self.rows) / self.batch)) if self.batch else len(bench.capture.batches)
+        if "batch_size" in change and bench.together:
+            before = max(1, math.ceil(len(self.rows) / max(1, self.habits.batch_rows)))
+            epochs *= per_epoch / before
+        self.total = max(1, round(trials.steps * epochs))
+        self.scale: Callable[[Tensor], Tensor] = _target_scale(bench, change)
+
+    def _optimizers(self, extra: list[nn.Parameter]) -> Iterator[torch.optim.Optimizer]:
+        change, known = self.change, self.bench.capture.optimizers
+        every = [p for model in self.models for p in model.parameters()]
+        stack = "units" in change
+        for number, record in enumerate(known):
+            kind = getattr(torch.optim, change["optimizer"]) if "optimizer" in change else record.kind
+            allowed = set(inspect.signature(kind).parameters)
+            groups = []
+            first_lr = record.groups[0][0].get("lr", 1e-3)
+            for options, names in record.groups:
+                found = [self.models[root].get_parameter(name) for root, name in names]
+                kept = {k: v for k, v in options.items() if k in allowed and k not in ("params", "closure")}
+                if "optimizer" in change:
+                    kept = {"lr": change.get("lr", 1e-3), **({"weight_decay": change["weight_decay"]} if "weight_decay" in change else {})}
+                elif "lr" in change:
+                    kept["lr"] = change["lr"] * (options.get("lr", first_lr) / first_lr if first_lr else 1.0)
+                if "weight_decay" in change and "weight_decay" in allowed:
+                    kept["weight_decay"] = change["weight_decay"]
+                if "momentum" in change and "momentum" in allowed:
+                    kept["momentum"] = change["momentum"]
+                if "eps" in change and "eps" in allowed:
+                    kept["eps"] = change["eps"]
+                groups.append({"params": found, **kept})
+            if number == 0:
+                have = {id(p) for group in groups for p in group["params"]}
+                wanted = every if change.get("optimizer_params") or change.get("train_all") or stack else []
+                groups[0]["params"] = [*groups[0]["params"], *(p for p in wanted if id(p) not in have), *extra]
+            groups = [g for g in groups if g["params"]]
+            if groups:
+                yield kind(groups)
+
+    def run(self, began: float) -> Outcome:
+        first, last = math.nan, math.nan
+        steps, looks = 0, [max(1, round(look * self.total)) for look in LOOKS]
+        rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
+        clip = float(self.change.get("clip_norm", self.habits.clip))
+        late = self.habits.cleared_late and not self.change.get("zero_grad")
+        keep = not self.habits.zero_grad and not self.change.get("zero_grad")
+        moving = self.habits.step or bool(self.change.get("step"))
+        accumulate = self.habits.accumulate
+        batches = self._batches()
+        parameters = [p for o in self.optimizers for g in o.param_groups for p in g["params"]]
+        self._train_mode()
+        for steps in range(1, self.total + 1):
+            self._set_rates(rates, steps - 1)
+            parts = [next(batches) for _ in range(accumulate)]
+
+            def closure() -> Tensor:
+                nonlocal last
+                if not keep:
+                    for optimizer in self.optimizers:
+                        optimizer.zero_grad()
+                for part in parts:
+                    loss = self._scalar(part)
+                    if loss.requires_grad:
+                        loss.backward()
+                    last = loss.item()
+                if late:
+                    for optimizer in self.optimizers:
+                        optimizer.zero_grad()
+                if clip == clip:
+                    nn.utils.clip_grad_norm_(parameters, clip)
+                return loss
+
+            if moving:
+                if self.bench.capture.optimizers[0].closure and isinstance(self.optimizers[0], torch.optim.LBFGS):
+                    self.optimizers[0].step(closure)
+                else:
+                    closure()
+                    for optimizer in self.optimizers:
+                        optimizer.step()
+            first = last if first != first else first
+            if steps in looks or not math.isfinite(last):
+                outcome = self._outcome(steps, first, last, began)
+                if not outcome.finite or outcome.skill >= DONE or self._out_of_time(steps):
+                    return outcome
+                self._train_mode()
+        return self._outcome(steps, first, last, began)
+
+    def _out_of_time(self, steps: int) -> bool:
+        """A trial that would need more than is left is ended at a look."""
+        return self.trials.left <= 0
+
+    def _train_mode(self) -> None:
+        """As the script has its models in training; or in train(), once the change sets the modes right."""
+        for model in self.models:
+            model.train(not self.habits.eval_in_training or bool(self.change.get("train_mode")))
+
+    def _set_rates(self, rates: list[list[float]], step: int) -> None:
+        """The script's schedule, stretched over the steps of the trial where they are more than the script's."""
+        known = self.habits.rates
+        if not known:
+            return
+        span = max(self.habits.steps, self.total)
+        times = known[min(len(known) - 1, step * len(known) // span)]
+        for optimizer, before in zip(self.optimizers, rates):
+            for group, rate in zip(optimizer.param_groups, before):
+                group["lr"] = rate * times
+
+    def _batches(self) -> Iterator[list[Any]]:
+        """Given values of the tape, batch by batch, epoch after epoch."""
+        bench, epoch = self.bench, 0
+        shuffle = bool(self.change.get("shuffle", self.habits.shuffle))
+        while True:
+            generator = torch.Generator().manual_seed(mix("order", self.seed, epoch) % 2**62)
+            if bench.together:
+                rows = torch.as_tensor(self.rows)
+                order = rows[torch.randperm(len(rows), generator=generator)] if shuffle else rows
+                for at in range(0, len(order), self.batch):
+                    part = order[at : at + self.batch]
+                    if len(part) == 1 and len(order) > 1:
+                        continue  # a batch norm cannot take a single row
+                    yield [None if t is None else t[part] for t in bench.data]
+            else:
+                order = torch.randperm(len(bench.capture.batches), generator=generator) if shuffle else range(len(bench.capture.batches))
+                for at in order:
+                    yield bench.capture.batches[int(at)]
+            epoch += 1
+
+    def _scalar(self, batch: list[Any]) -> Tensor:
+        """The loss of a batch: the script's own way from outputs to a scalar, or the one the change asks for."""
+        bench = self.bench
+        batch = self.inputs.prepared(batch)
+        if bench.label_slot is not None:
+            batch = [self.scale(v) if i == bench.label_slot else v for i, v in enumerate(batch)]
+        given = bench.given(batch, weights_of(self.models))
+        with bench.precision():
+            if self.loss is None:
+                return bench.tape.replay(given, self._call)
+            out = self._judged(given)
+            return self.loss(out.float(), batch[bench.label_slot])  # type: ignore[index]
+
+    def _call(self, call: Call, args: Any, kwargs: Any) -> Any:
+        module = self.models[call.root].get_submodule(call.path)
+        with Walk(self.exchanged) if self.exchanged and call == self.bench.call.function else nullcontext():
+            return module(*args, **kwargs)
+
+    def _judged(self, given: list[Any]) -> Tensor:
+        """The judged output alone; operations that lead to it are done, the loss is not."""
+        bench = self.bench
+        values: dict[int, Any] = dict(zip(bench.tape.given, given))
+        for operation in bench.tape.operations:
+            function = operation.function
+            args, kwargs = _filled(operation.args, values), _filled(operation.kwargs, values)
+            result = self._call(function, args, kwargs) if isinstance(function, Call) else function(*args, **kwargs)
+            if operation is bench.call:
+                return leaves(result)[bench.index]
+            values.update(zip(operation.outs, leaves(result)))
+        raise RuntimeError("the judged output is not on the tape")
+
+    def _outcome(self, steps: int, first: float, last: float, began: float) -> Outcome:
+        held = self.trials.held
+        score = self._score(held) if held is not None else None
+        finite = math.isfinite(last) and (score is None or math.isfinite(score.value))
+        return Outcome(score.skill if score is not None else 0.0, score, steps, finite, time.process_time() - began, first, last)
+
+    def _score(self, rows: Rows) -> ScoreFacts | None:
+        bench, change = self.bench, self.change
+        training = rows.training and not change.get("train_mode")
+        for model in self.models:
+            model.train(training)
+        args, kwargs = self.inputs.arguments(rows)
+        with Walk(self.exchanged) if self.exchanged else nullcontext():
+            labels = self.scale(rows.labels) if rows.labels is not None else None
+            level = _threshold(change, bench.threshold)
+            if "output_units" in change and labels is not None:
+                return _by_class(bench, self.models, rows, args, kwargs, labels)
+            return bench.score(self.models, Rows(rows.call, args, kwargs, labels, rows.count, training, rows.source), level)
+
+
+def _filled(value: Any, values: dict[int, Any]) -> Any:
+    if isinstance(value, Ref):
+        return values[value.at]
+    if isinstance(value, list | tuple):
+        return type(value)(_filled(item, values) for item in value)
+    if isinstance(value, dict):
+        return {key: _filled(item, values) for key, item in value.items()}
+    return value
+
+
+def _by_class(bench: Bench, models: Sequence[nn.Module], rows: Rows, args: Any, kwargs: Any, labels: Tensor) -> ScoreFacts:
+    """With as many outputs as classes: the largest one is the answer."""
+    out = bench.outputs(models, Rows(rows.call, args, kwargs, labels, rows.count))
+    right = labels.reshape(-1).long()
+    value = (out.argmax(1) == right).float().mean().item()
+    chance = right.bincount().max().item() / len(right)
+    return ScoreFacts("accuracy", "valid", value, chance, len(right))
+
+
+def _threshold(change: Change, usual: float) -> float:
+    """Above it an output means yes, once the change is made."""
+    if change.get("loss") in ("BCEWithLogitsLoss",):
+        return 0.0
+    if "loss" in change or "output_activation" in change:
+        return 0.5
+    return usual
+
+
+def _target_scale(bench: Bench, change: Change) -> Callable[[Tensor], Tensor]:
+    """Labels with mean 0 and deviation 1 over the training rows, where the change asks for it."""
+    if not change.get("normalise_targets") or bench.label_slot is None:
+        return lambda y: y
+    known = bench.data[bench.label_slot] if bench.together else bench.capture.batches[0][bench.label_slot]
+    assert known is not None
+    mean, std = known.double().mean(0), known.double().std(0, correction=0) + SLOPE
+    return lambda y: ((y.double() - mean) / std).to(known.dtype if known.is_floating_point() else torch.float32)
+
+
+class _Inputs:
+    """What a change does to the model's inputs: filled, standardised or brought between 0 and 1, column by column."""
+
+    def __init__(self, bench: Bench, change: Change):
+        self.slot: int | None = None
+        how, fill = change.get("normalise_inputs"), change.get("impute")
+        if not how and not fill:
+            return
+        places = {at: i for i, at in enumerate(bench.tape.given)}
+        refs = [v for v in [*bench.call.args, *bench.call.kwargs.values()] if isinstance(v, Ref) and v.at in places]
+        slots = [places[ref.at] for ref in refs]
+        known = [(i, bench.data[i] if bench.together else bench.capture.batches[0][i]) for i in slots]
+        floats = [(i, x) for i, x in known if x is not None and x.is_floating_point() and x.ndim > 1]
+        if not floats:
+            raise ValueError("the inputs are not numbers to be scaled")
+        self.slot, x = floats[0]
+        self.position = next(n for n, v in enumerate(leaves_in(bench.call)) if v == bench.tape.given[self.slot])
+        columns = x.double()
+        good = columns.isfinite()
+        count = good.sum(0).clamp(min=1)
+        zeroed = columns.nan_to_num(0, 0, 0)
+        self.mean = zeroed.sum(0) / count
+        self.fill, self.offset, self.width = bool(fill), torch.zeros(()), torch.ones(())
+        if how == "minmax":
+            low = torch.where(good, columns, math.inf).amin(0)
+            self.offset, self.width = low, torch.where(good, columns, -math.inf).amax(0) - low + SLOPE
+        elif how:
+            spread = (torch.where(good, columns - self.mean, 0.0).square().sum(0) / count).sqrt()
+            self.offset, self.width = self.mean, spread + SLOPE
+
+    def change(self, x: Tensor) -> Tensor:
+        """The inputs as the change would have them."""
+        wide = x.double()
+        if self.fill:
+            wide = torch.where(wide.isfinite(), wide, self.mean)
+        return ((wide - self.offset) / self.width).to(x.dtype)
+
+    def prepared(self, batch: list[Any]) -> list[Any]:
+        """The values of a batch."""
+        if self.slot is None:
+            return batch
+        return [self.change(v) if i == self.slot else v for i, v in enumerate(batch)]
+
+    def arguments(self, rows: Rows) -> tuple[Any, Any]:
+        """The arguments of held-out rows."""
+        if self.slot is None:
+            return rows.args, rows.kwargs
+        counter = iter(range(10**6))
+        return mapped((rows.args, rows.kwargs), lambda t: self.change(t) if next(counter) == self.position else t)
+
+
+def leaves_in(operation: Any) -> list[int]:
+    """Places of the tensors that a call takes, in order."""
+    found: list[int] = []
+
+    def see(value: Any) -> None:
+        if isinstance(value, Ref):
+            found.append(value.at)
+        elif isinstance(value, list | tuple):
+            for item in value:
+                see(item)
+        elif isinstance(value, dict):
+            for item in value.values():
+                see(item)
+
+    see(operation.args)
+    see(operation.kwargs)
+    return found
+
+
+def _stirred(models: Sequence[nn.Module], seed: int) -> None:
+    """Another draw of the script's own first weights: the numbers of each weight in another order."""
+    generator = torch.Generator().manual_seed(mix("stir", seed) % 2**62)
+    with torch.no_grad():
+        for model in models:
+            for parameter in model.parameters():
+                flat = parameter.detach().reshape(-1)
+                parameter.copy_(flat[torch.randperm(flat.numel(), generator=generator)].reshape(parameter.shape))
+
+
+def _drawn_anew(models: Sequence[nn.Module]) -> None:
+    """First weights as torch draws them; a weight of a module that cannot say so gets Glorot's."""
+    for model in models:
+        for module in model.modules():
+            reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
+            if callable(reset):
+                reset()
+            else:
+                for parameter in module._parameters.values():
+                    if parameter is not None and parameter.ndim > 1:
+                        nn.init.xavier_uniform_(parameter)

@@ -1,0 +1,227 @@
+"""Tape: what a script does with tensors between its model and its loss, written down so that it can be done again.
+
+Everything outside modules is recorded as torch functions; a call of a model is one operation. A hand-written loss, a
+penalty, a flipped sign or a division by the accumulated steps are all in it, without a look at the source.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+LONGEST = 4000  # operations of a step; a longer one is not recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """The place of a tensor among the values of a tape."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The call of a model: which root, and the path of the module in it."""
+
+    root: int
+    path: str
+
+
+@dataclass(slots=True)
+class Operation:
+    """One step of a tape: a torch function, or the Call of a model; `outs` are the places of the tensors it gives."""
+
+    function: Any
+    args: Any
+    kwargs: Any
+    outs: list[int]
+
+    @property
+    def name(self) -> str:
+        return "call" if isinstance(self.function, Call) else getattr(self.function, "__name__", "?")
+
+
+@dataclass(slots=True)
+class Tape:
+    """The operations that lead to a scalar. given: places of tensors that come from outside, in the order of use."""
+
+    operations: list[Operation]
+    loss: int
+    given: list[int] = field(default_factory=list)
+
+    @property
+    def signature(self) -> tuple[str, ...]:
+        """Tells tapes of one kind of step from those of another."""
+        return tuple(operation.name for operation in self.operations)
+
+    @property
+    def calls(self) -> list[Operation]:
+        """The calls of models, in order."""
+        return [operation for operation in self.operations if isinstance(operation.function, Call)]
+
+    def replay(
+        self, given: Sequence[Any], call: Callable[[Call, Any, Any], Any], replaced: Mapping[int, Tensor] | None = None
+    ) -> Tensor:
+        """Do it again with other tensors `given`. replaced: values by place, to be used for what would be computed.
+
+        An operation all of whose results are replaced is left out.
+        """
+        values: dict[int, Any] = dict(zip(self.given, given))
+        replaced = replaced or {}
+        values.update(replaced)
+        for operation in self.operations:
+            if operation.outs and all(at in replaced for at in operation.outs):
+                continue
+            args, kwargs = _filled(operation.args, values), _filled(operation.kwargs, values)
+            if isinstance(operation.function, Call):
+                result = call(operation.function, args, kwargs)
+            else:
+                result = operation.function(*args, **kwargs)
+            for at, tensor in zip(operation.outs, leaves(result)):
+                if at not in replaced:
+                    values[at] = tensor
+        return values[self.loss]
+
+
+class Recorder(TorchFunctionMode):
+    """Records torch functions while it is entered. Tensors are kept alive, for their ids are their names here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.operations: list[Operation] = []
+        self.kept: list[Tensor] = []  # by place
+        self.places: dict[int, int] = {}  # id -> place
+        self.made: set[int] = set()
+        self.met: list[Tensor] = []  # tensors that came in from outside
+        self.overflown = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if self.overflown or torch.compiler.is_compiling():
+            return func(*args, **kwargs)
+        references = (_referred(args, self.place), _referred(kwargs, self.place))
+        result = func(*args, **kwargs)
+        self.record(func, references, result)
+        return result
+
+    def record(self, function: Any, references: tuple[Any, Any], result: Any) -> None:
+        """Write one operation down, if it makes or changes a tensor."""
+        outs = leaves(result)
+        if not outs and getattr(function, "__name__", "") not in ("__setitem__", "backward"):
+            return
+        places = [self._new(tensor) for tensor in outs]
+        self.operations.append(Operation(function, *references, places))
+        if len(self.operations) > LONGEST:
+            self.overflown = True
+
+    def place(self, tensor: Tensor) -> Ref:
+        """Where a tensor stands; one not seen before comes from outside."""
+        at = self.places.get(id(tensor))
+        if at is None:
+            at = self._new(tensor, made=False)
+            self.met.append(tensor)
+        return Ref(at)
+
+    def _new(self, tensor: Tensor, made: bool = True) -> int:
+        at = len(self.kept)
+        self.kept.append(tensor)
+        self.places[id(tensor)] = at
+        if made:
+            self.made.add(at)
+        return at
+
+    def tape(self, loss: Tensor) -> Tape | None:
+        """What leads to `loss`, or None where that was not recorded."""
+        last = self.places.get(id(loss))
+        if last is None or last not in self.made or self.overflown:
+            return None
+        needed, kept = {last}, []
+        for operation in reversed(self.operations):
+            used = set(_refs(operation.args)) | set(_refs(operation.kwargs))
+            in_place = operation.name.endswith("_") or operation.name == "__setitem__"
+            if needed.isdisjoint(operation.outs) and not (in_place and not needed.isdisjoint(used)):
+                continue
+            kept.append(operation)
+            needed |= used
+        kept.reverse()
+        given = [at for at in dict.fromkeys(ref for op in kept for ref in _op_refs(op)) if at not in self.made]
+        return Tape(kept, last, given)
+
+    def depends(self, tensor: Tensor, sources: Iterable[Tensor]) -> bool:
+        """Was `tensor` made from one of `sources` by what was recorded?"""
+        reached = {self.places[id(source)] for source in sources if id(source) in self.places}
+        for operation in self.operations:
+            if not reached.isdisjoint([*_refs(operation.args), *_refs(operation.kwargs)]):
+                reached.update(operation.outs)
+        return self.places.get(id(tensor), -1) in reached
+
+
+def leaves(value: Any, depth: int = 4) -> list[Tensor]:
+    """The tensors within what a module or a function takes or gives, in a fixed order."""
+    if isinstance(value, Tensor):
+        return [value]
+    if depth == 0 or value is None or isinstance(value, str | int | float | bool | nn.Module):
+        return []
+    if isinstance(value, Mapping):
+        return [leaf for item in value.values() for leaf in leaves(item, depth - 1)]
+    if isinstance(value, list | tuple):
+        return [leaf for item in value for leaf in leaves(item, depth - 1)]
+    if is_dataclass(value) and not isinstance(value, type):
+        return [leaf for one in fields(value) for leaf in leaves(getattr(value, one.name), depth - 1)]
+    return [leaf for item in vars(value).values() for leaf in leaves(item, depth - 1)] if hasattr(value, "__dict__") else []
+
+
+def mapped(value: Any, change: Callable[[Tensor], Any]) -> Any:
+    """The same structure of lists, tuples and dicts, with every tensor changed; other objects are left as they are."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, list):
+        return [mapped(item, change) for item in value]
+    if isinstance(value, tuple):
+        items = [mapped(item, change) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    if isinstance(value, dict):
+        return {key: mapped(item, change) for key, item in value.items()}
+    if isinstance(value, Mapping):
+        return {key: mapped(item, change) for key, item in value.items()}
+    return value
+
+
+def _referred(value: Any, place: Callable[[Tensor], Ref]) -> Any:
+    return mapped(value, place)
+
+
+def _filled(value: Any, values: Mapping[int, Any]) -> Any:
+    if isinstance(value, Ref):
+        return values[value.at]
+    if isinstance(value, list):
+        return [_filled(item, values) for item in value]
+    if isinstance(value, tuple):
+        items = [_filled(item, values) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    if isinstance(value, dict):
+        return {key: _filled(item, values) for key, item in value.items()}
+    return value
+
+
+def _refs(value: Any) -> Iterable[int]:
+    if isinstance(value, Ref):
+        yield value.at
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _refs(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _refs(item)
+
+
+def _op_refs(operation: Operation) -> Iterable[int]:
+    yield from _refs(operation.args)
+    yield from _refs(operation.kwargs)
