@@ -225,14 +225,14 @@ class SplitFacts:
     """How training rows and held-out rows lie to each other.
 
     shared: share of held-out rows that are training rows too; near: those that nearly are. scale: ratio of the root
-    mean squares (held out / train), without the largest hundredth of the numbers. jointly_scaled: mean 0 and deviation 1
-    (or lowest 0 and highest 1) hold over both together and not over the training rows alone. telltale: column that says
-    most of the answer; its correlation with the labels in train and held out. neighbours_train, neighbours_valid: share of rows whose nearest training rows have
-    their label, less chance;
-    neighbours_within: the same of held-out rows among themselves. In numbers to predict: R2 instead.
-    shared_by_chance: share of held-out rows that would be training rows if their columns had nothing to do with each
-    other; near_by_chance: share of training rows that nearly are another one. between: share of held-out rows that are
-    windows of a series, cut between two windows of training rows. same: both parts are the same rows.
+    mean squares (held out / train), without the largest hundredth of the numbers. jointly_scaled: mean 0 and
+    deviation 1 (or lowest 0 and highest 1) hold over both together and not over the training rows alone. telltale:
+    column that says most of the answer; its correlation with the labels in train and held out. neighbours_train,
+    neighbours_valid: share of rows whose nearest training rows have their label, less chance; neighbours_within: the
+    same of held-out rows among themselves. In numbers to predict: R2 instead. shared_by_chance: share of held-out
+    rows that would be training rows if their columns had nothing to do with each other; near_by_chance: share of
+    training rows that nearly are another one. between: share of held-out rows that are windows of a series, cut
+    between two windows of training rows. same: both parts are the same rows.
     """
 
     shared: float = 0.0
