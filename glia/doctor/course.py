@@ -47,20 +47,24 @@ class Course:
 
     @property
     def fall(self) -> float:
-        """Share of its mean that the loss lost from the third quarter to the last one."""
-        before, after = self._quarters()
-        return 1 - fmean(after) / fmean(before) if fmean(before) > 0 else 0.0
+        """Share of itself that the loss lost over the second half, on the straight line that fits it best."""
+        return self._line()[0]
 
     @property
     def error(self) -> float:
-        """Standard error of `fall`, from the scatter of the losses within both quarters."""
-        before, after = self._quarters()
-        squares = sum(_variance(part) / len(part) for part in (before, after))
-        return float(squares**0.5 / fmean(before)) if fmean(before) > 0 else float("inf")
+        """Standard error of `fall`."""
+        return self._line()[1]
 
-    def _quarters(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        quarter = max(2, len(self.losses) // 4)
-        return self.losses[-2 * quarter : -quarter], self.losses[-quarter:]
+    def _line(self) -> tuple[float, float]:
+        late, n = self.late, len(self.late)
+        mean, middle = fmean(late), (n - 1) / 2
+        spread = n * (n * n - 1) / 12  # of the places 0 .. n - 1, as a sum of squares
+        slope = sum((at - middle) * loss for at, loss in enumerate(late)) / spread
+        left = sum((loss - mean - slope * (at - middle)) ** 2 for at, loss in enumerate(late))
+        start = mean - slope * middle
+        if not start > 0:
+            return 0.0, float("inf")
+        return -slope * (n - 1) / start, float((left / max(1, n - 2) / spread) ** 0.5 * (n - 1) / start)
 
 
 def course(chart: Chart) -> Course | None:
@@ -123,11 +127,6 @@ def large_inputs(chart: Chart, rms: float = 10.0) -> bool:
     """Are the numbers that the first weights take far from 0 or wide?"""
     first = next(iter(weighted_layers(chart).values()), [])
     return typical(first, lambda layer: layer.input.rms) > rms
-
-
-def _variance(values: tuple[float, ...]) -> float:
-    mean = fmean(values)
-    return sum((value - mean) ** 2 for value in values) / max(1, len(values) - 1)
 
 
 def apart(chart: Chart) -> float:

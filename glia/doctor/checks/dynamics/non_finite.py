@@ -17,6 +17,7 @@ from glia.doctor.finding import Finding, Rule
 from glia.vitals.chart import Chart, StepVitals
 
 RULE = Rule("GL302", "non-finite", "lr_too_high", explains=("GL301", "GL304", "GL305", "GL306", "GL307"))
+FRAGILE = ("log", "log2", "log10", "log1p", "exp", "sqrt", "div", "pow", "acos", "asin", "reciprocal", "rsqrt")
 LOGS = ("Log", "Log2", "Log10", "Log1p", "Exp", "Div")
 
 
@@ -29,7 +30,7 @@ def check(chart: Chart) -> Iterator[Finding]:
         step for step in steps if not math.isfinite(step.loss) and (not finite or step.step > finite[-1].step)
     )
     layer = next((one for one in chart.layers if one.output.nonfinite and one.step <= broken.step), None)
-    where = f"step {broken.step}" + (f", first in {layer.place}" if layer else "")
+    where = f"step {broken.step}" + (f", first in {layer.place}" if layer else _birthplace(chart))
     cause, prior = _cause(chart, finite)
     why, cure, change = _CURES[cause]
     if cause == "lr_too_high" and peak_rate(chart) > 0:
@@ -40,16 +41,25 @@ def check(chart: Chart) -> Iterator[Finding]:
     )  # fmt: skip
 
 
+def _birthplace(chart: Chart) -> str:
+    if chart.birth is None:
+        return ""
+    return f", first in {chart.birth.operation}" + (f" of {chart.birth.module}" if chart.birth.module else "")
+
+
 def _cause(chart: Chart, finite: list[StepVitals]) -> tuple[str, float]:
     """What made it, and how sure that is."""
-    if any(batch.inputs.nonfinite for batch in chart.batches[:1]) or any(rows.inputs.nonfinite for rows in chart.rows):
+    born = chart.birth.operation if chart.birth else ""
+    given = any(batch.inputs.nonfinite for batch in chart.batches[:1])
+    if born == "the inputs" or (not born and (given or any(rows.inputs.nonfinite for rows in chart.rows))):
         return "nan_in_data", 0.9
     rates = usual_rates(chart)
     fair = rates is not None and peak_rate(chart) <= rates[1]
     operations = [name for loss in chart.losses for name in (*loss.path, *loss.before)]
     grown = len(finite) > 1 and finite[-1].loss > 3 * abs(finite[0].loss)
-    if any(name in LOGS for name in operations) and not grown:
-        return "unstable_loss_impl", 0.7
+    unstable = any(loss.unstable for loss in chart.losses) or any(name in LOGS for name in operations)
+    if born in FRAGILE or (unstable and not grown and born in ("", "the loss")):
+        return "unstable_loss_impl", 0.8 if born else 0.7
     if fair and recurrent(chart):
         return "missing_clipping", 0.6
     return "lr_too_high", 0.5 if fair else 0.7

@@ -1,8 +1,8 @@
 """still-falling (GL312)
 
-Finds: a loss that falls clearly in the last quarter of the run, far from where it could end.
+Finds: a loss that falls clearly to the end of the run, and is still high.
 Hurts: training was stopped before the network had learned.
-Evidence: what the loss lost from the third quarter to the last, epochs, steps an epoch, rows a batch, learning rate.
+Evidence: what the loss lost over the second half, epochs, steps an epoch, rows a batch, learning rate.
 Cure: more epochs; a higher learning rate where it is below the usual one; smaller batches where steps are few.
 Not a fault when: the run has learned: most losses still fall a little at the end.
 Source: Goodfellow, Bengio, Courville 2016, "Deep Learning", section 11.4.1; Masters, Luschi 2018, arXiv 1804.07612.
@@ -17,7 +17,7 @@ from glia.doctor.finding import Finding, Rule
 from glia.vitals.chart import Chart
 
 RULE = Rule("GL312", "still-falling", "too_few_epochs")
-FALLING, ERRORS, FEW_EPOCHS, FEW_STEPS, MANY_ROWS = 0.003, 3.0, 2, 20, 100
+FALLING, ERRORS, FEW_EPOCHS, FEW_STEPS, MANY_ROWS = 0.006, 3.0, 2, 20, 100
 
 
 def check(chart: Chart) -> Iterator[Finding]:
@@ -29,7 +29,7 @@ def check(chart: Chart) -> Iterator[Finding]:
     cause, cure, change, prior = _cause(chart, epochs, len(run.losses), rows)
     yield RULE.finding(
         "warning",
-        "the last quarter of the training loss",
+        "the second half of the training loss",
         {"fall": run.fall, "its_error": run.error, "epochs": epochs, "steps": len(run.losses), "batch": rows}
         | {"lr": peak_rate(chart), "last_loss": run.losses[-1]},
         "the loss was on its way down when training ended",

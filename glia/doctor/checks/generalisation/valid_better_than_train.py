@@ -20,7 +20,8 @@ BETTER, SHARED = 0.1, 0.3
 
 
 def check(chart: Chart) -> Iterator[Finding]:
-    if apart(chart) > -BETTER or regularised(chart):
+    same = chart.split is not None and chart.split.same
+    if apart(chart) > -BETTER or regularised(chart) or same:
         return
     shared = chart.split.shared if chart.split else float("nan")
     leaks = shared > SHARED
