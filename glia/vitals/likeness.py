@@ -13,8 +13,8 @@ SIDE = 12  # small grey pictures that are compared
 ALIKE = 0.995  # correlation of two of them from which the pictures count as one
 PAIRS = 2**22  # pairs of pictures that are compared
 DIGITS = 3  # significant digits to which rows of numbers are compared
-SHINGLE, HASHES, BAND = 5, 24, 3  # tokens in a shingle; least hashes kept of a text; and how many make a key
-SAME_HASHES = 0.8  # share of equal least hashes (about the Jaccard index) from which texts count as one
+SHINGLE, HASHES, BAND = 4, 32, 4  # tokens in a shingle; least hashes kept of a text; and how many make a key
+SAME_HASHES = 0.7  # share of equal least hashes (about the Jaccard index) from which texts count as one
 FEWEST_SHINGLES = 4
 PRIME = (1 << 31) - 1
 
@@ -95,11 +95,12 @@ def _small(pictures: Tensor) -> Tensor:
 
 def _near_numbers(train: NDArray[np.generic], valid: NDArray[np.generic]) -> tuple[float, float]:
     """By their first few digits."""
-    ours, theirs = np.nan_to_num(train.astype(np.float32)), np.nan_to_num(valid.astype(np.float32))
+    ours, theirs = (np.nan_to_num(rows, posinf=0.0, neginf=0.0) for rows in (train, valid))
     widest = np.abs(ours).max(0, initial=0.0)
     # The third digit of the largest number of each column: what is small beside it is noise.
-    unit = (10.0 ** (np.floor(np.log10(np.where(widest > 0, widest, 1.0))) - DIGITS + 1)).astype(np.float32)
-    rounded, others = keys(np.rint(ours / unit) + 0), keys(np.rint(theirs / unit) + 0)
+    unit = 10.0 ** (np.floor(np.log10(np.where(widest > 1e-30, widest, 1.0))) - DIGITS + 1)
+    with np.errstate(over="ignore"):
+        rounded, others = (keys(np.rint(rows / unit).astype(np.float32) + 0) for rows in (ours, theirs))
     exact, known = set(keys(train)), set(rounded)
     across = [key in known and row not in exact for key, row in zip(others, keys(valid), strict=True)]
     versions: dict[int, set[int]] = {}

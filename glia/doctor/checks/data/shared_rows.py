@@ -27,6 +27,8 @@ def check(chart: Chart) -> Iterator[Finding]:
     train = next((one for one in chart.rows if one.part == "train"), None)
     repeated = train.repeated if train is not None else 0.0
     evidence = {"held_out_rows_shared": split.shared, "by_chance": split.shared_by_chance, "rows": split.rows_valid}
+    if split.same and repeated > NATURAL:
+        return
     if split.same:
         yield RULE.finding(
             "note",
