@@ -3,14 +3,15 @@
 from collections.abc import Callable
 
 import torch
-from small_programs import classes, mlp, sgd, train
+from dynamic_programs import PAIRS as DYNAMICS
+from modes_and_clocks import PAIRS as GENERALISATION_AND_SPEED
+from small_programs import X, Y, classes, mlp, sgd, simple, train
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import glia
 from glia.vitals.chart import Chart
 
-X, Y = classes()
 SCALES = torch.tensor([1, 1, 1, 1, 1e3, 1, 1, 1e-3])
 NUMBERS = X[:, :3] * 2 + 1
 
@@ -49,10 +50,6 @@ def with_holes() -> Tensor:
     x = X.clone()
     x[::5, 3] = torch.nan
     return x
-
-
-def simple(model: nn.Module, lr: float = 0.1, x: Tensor = X, steps: int = 150) -> Chart:
-    return train(model, sgd(model, lr), (x, Y), steps=steps)
 
 
 def large_weights(times: float) -> Chart:
@@ -168,10 +165,11 @@ PAIRS: dict[str, tuple[Program, Program]] = {
     "GL204": (lambda: large_weights(4), lambda: simple(mlp(depth=6), 0.3, steps=300)),
     "GL206": (body_only, frozen_body),
     "GL207": (never_cleared, accumulating),
-    "GL301": (lambda: simple(mlp(), 1e-6), lambda: simple(mlp(), 0.1)),
     "GL302": (lambda: simple(mlp(), 1e6), lambda: regression(0.3)),
     "GL303": (dead, sparse_cnn),
     "GL304": (lambda: simple(mlp(nn.Sigmoid, depth=6)), lambda: simple(mlp(depth=6), 0.3, steps=300)),
     "GL305": (lambda: regression(3.4, 45), lambda: regression(1.0)),
     "GL401": (lambda: remembering(64), lambda: remembering(1024)),
+    **DYNAMICS,
+    **GENERALISATION_AND_SPEED,
 }

@@ -1,6 +1,7 @@
 """Small real training programs, as people write them: each differs from `train` in one thing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,3 +53,20 @@ def train(
             loss(model(x[rows]), y[rows]).backward()
             optimizer.step()
     return chart
+
+
+X, Y = classes()
+
+
+def simple(model: nn.Module, lr: float = 0.1, x: Tensor = X, steps: int = 150) -> Chart:
+    """Plain SGD on the three classes."""
+    return train(model, sgd(model, lr), (x, Y), steps=steps)
+
+
+def fetched(loader: Iterable[Any], model: nn.Module, optimizer: torch.optim.Optimizer, epochs: int = 1) -> None:
+    """A plain loop over a loader, for whoever listens."""
+    for _ in range(epochs):
+        for x, y in loader:
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
