@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from glia.catalog import entry as catalog
-from glia.cli import settings
+from glia.cli import rule, settings
 from glia.errors import unknown
 
-OTHER = ("runs", "settings")
+OTHER = ("rules", "runs", "settings")
 
 
 def run(kind: str, name: str, runs: Path) -> None:
@@ -23,6 +23,8 @@ def run(kind: str, name: str, runs: Path) -> None:
         console.print("glia list " + " | ".join(kinds), markup=False)
     elif kind == "settings":
         console.print(settings.table())
+    elif kind == "rules":
+        console.print(rule.table())
     elif kind == "runs":
         console.print(_runs(runs))
     elif kind not in kinds:

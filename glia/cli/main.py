@@ -106,7 +106,9 @@ def export(
 
 @app.command(name="list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="models, losses, optimizers, schedules, ..., runs, or settings")] = "",
+    kind: Annotated[
+        str, typer.Argument(help="models, losses, optimizers, schedules, ..., rules, runs, or settings")
+    ] = "",
     name: Annotated[str, typer.Argument(help="One name, for all that is known of it.")] = "",
     runs: Runs = Path("runs"),
 ) -> None:
@@ -114,6 +116,50 @@ def list_(
     from glia.cli import list as verb
 
     verb.run(kind, name, runs)
+
+
+@app.command(context_settings=ANYTHING)
+def doctor(
+    ctx: typer.Context,
+    script: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SCRIPT",
+            help="A training script. Its own arguments follow it, after -- where they are like those below.",
+        ),
+    ],
+    form: Annotated[str, typer.Option("--format", help="text, json or github.")] = "text",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where json or github goes.")] = None,
+    steps: Annotated[int | None, typer.Option(help="End the script after so many steps.")] = None,
+    seconds: Annotated[float | None, typer.Option("--time", help="End the script after so many seconds.")] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option(help="A rule to leave out, by code or name; may be repeated.")
+    ] = None,
+    trial_seconds: Annotated[
+        float | None, typer.Option("--trial-time", help="Seconds of CPU for trying cures; 0: try none.")
+    ] = None,
+) -> None:
+    """Run any PyTorch training script, unchanged, and say what is wrong with it."""
+    from glia.cli import doctor as verb
+
+    verb.run(
+        script,
+        ctx.args,
+        form=form,
+        output=output,
+        steps=steps,
+        seconds=seconds,
+        skip=skip or [],
+        trial_seconds=trial_seconds,
+    )
+
+
+@app.command()
+def rule(name: Annotated[str, typer.Argument(metavar="RULE", help="A code or a name: GL303, dead-relu.")]) -> None:
+    """Explain a rule of the doctor: what it finds, why that hurts, what cures it, when it is no fault."""
+    from glia.cli import rule as verb
+
+    verb.run(name)
 
 
 def _show_version(wanted: bool) -> None:

@@ -19,7 +19,12 @@ from glia.vitals.operations import SHAPING, Step, activation
 Change = Mapping[str, Any]
 Exchange = Callable[..., Any]
 LOSS_NAMES = {"cross_entropy": "CrossEntropyLoss", "nll": "NLLLoss", "log": "NLLLoss", "mse": "MSELoss", "l1": "L1Loss"}
-LOSS_NAMES |= {"bce": "BCELoss", "bce_logits": "BCEWithLogitsLoss", "smooth_l1": "SmoothL1Loss", "hinge": "MultiMarginLoss"}
+LOSS_NAMES |= {
+    "bce": "BCELoss",
+    "bce_logits": "BCEWithLogitsLoss",
+    "smooth_l1": "SmoothL1Loss",
+    "hinge": "MultiMarginLoss",
+}
 
 
 def hidden_activations(steps: Sequence[Step]) -> list[Step]:
@@ -139,7 +144,12 @@ def named_loss(name: str, answers: answering.Answers) -> Callable[[Tensor, Tenso
     """A loss of torch.nn, for labels in whatever form they come."""
     known = dict(answering.references(answers))
     kinds = {"CrossEntropyLoss": "cross_entropy", "NLLLoss": "nll", "MSELoss": "mse", "L1Loss": "l1"}
-    kinds |= {"BCELoss": "bce", "BCEWithLogitsLoss": "bce_logits", "SmoothL1Loss": "smooth_l1", "MultiMarginLoss": "hinge"}
+    kinds |= {
+        "BCELoss": "bce",
+        "BCEWithLogitsLoss": "bce_logits",
+        "SmoothL1Loss": "smooth_l1",
+        "MultiMarginLoss": "hinge",
+    }
     found = known.get(kinds.get(name, ""))
     if found is None:
         raise ValueError(f"{name} does not fit {answers.kind}")
@@ -150,7 +160,9 @@ def resized(models: Sequence[nn.Module], steps: Sequence[Step], units: int) -> b
     """Give every hidden Linear of plain stacks so many units, with fresh weights; False where the stack is not plain."""
     names = [s.module for s in steps if s.kind == "layer"]
     found = [m for root in models for n, m in root.named_modules() if n in names and isinstance(m, nn.Linear)]
-    norms = [m for root in models for m in root.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm | nn.LayerNorm)]
+    norms = [
+        m for root in models for m in root.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm | nn.LayerNorm)
+    ]
     if len(found) < 2 or norms:
         return False
     before: tuple[int, int] | None = None

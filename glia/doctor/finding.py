@@ -38,7 +38,7 @@ class Finding:
     cause: the likely one, a name of `glia list causes`. evidence: numbers by name. why, cure: one sentence each.
     change: the cure as data, empty where it is not one of settings. safe: the cure cannot make a run that learns worse.
     prior: how sure this is before any trial, 0 to 1. sure: a fault whether the run learns or not; what is not sure is a
-    symptom, and counts only in a run that fails.
+    symptom, and counts only in a run that fails. place: line of a script, "train.py:31".
     """
 
     code: str
@@ -54,6 +54,7 @@ class Finding:
     prior: float = 0.5
     sure: bool = False
     remedies: tuple[Remedy, ...] = ()
+    place: str = ""
 
     @property
     def alarms(self) -> bool:
@@ -76,7 +77,8 @@ class Finding:
             "name": self.name,
             "severity": self.severity,
             "cause": self.cause,
-            "where": self.where,
+            "where": f"{self.where} at {self.place}" if self.place else self.where,
+            "place": self.place,
             "evidence": self.shown_evidence(),
             "figures": dict(self.evidence),
             "why": self.why,

@@ -105,7 +105,9 @@ class Trials:
         apart, rest = order[:cut].sort().values, order[cut:].sort().values
         known = bench.train.count
         apart = apart[apart < known]
-        args, kwargs = mapped((bench.train.args, bench.train.kwargs), lambda t: t[apart] if t.ndim and len(t) == known else t)
+        args, kwargs = mapped(
+            (bench.train.args, bench.train.kwargs), lambda t: t[apart] if t.ndim and len(t) == known else t
+        )
         labels = bench.train.labels[apart] if bench.train.labels is not None else None
         return rest.tolist(), Rows(bench.train.call, args, kwargs, labels, len(apart), source="split")
 
@@ -114,9 +116,14 @@ class Trials:
         """CPU seconds that may still be spent."""
         return self.budget - self.spent
 
+    @staticmethod
+    def key(change: Change, seed: int = 0, share: float = 1.0) -> tuple[Any, ...]:
+        """Tells trials apart."""
+        return tuple(sorted((k, repr(v)) for k, v in change.items())), seed, share
+
     def attempt(self, change: Change, seed: int = 0, share: float = 1.0) -> Outcome:
         """Train a copy with the change. share: of the usual steps. What cannot be done comes back as an error."""
-        key = (tuple(sorted((k, repr(v)) for k, v in change.items())), seed, share)
+        key = self.key(change, seed, share)
         if key not in self.known:
             began = time.process_time()
             try:
@@ -124,7 +131,9 @@ class Trials:
                     torch.manual_seed(mix("trial", seed) % 2**62)
                     outcome = _Training(self, change, seed, share).run(began)
             except Exception as error:  # a change that this network cannot take is no failure of the doctor
-                outcome = Outcome(0.0, None, 0, False, time.process_time() - began, error=f"{type(error).__name__}: {error}")
+                outcome = Outcome(
+                    0.0, None, 0, False, time.process_time() - began, error=f"{type(error).__name__}: {error}"
+                )
             self.spent += time.process_time() - began
             self.known[key] = outcome
         return self.known[key]
@@ -167,6 +176,7 @@ class _Training:
         change, known = self.change, self.bench.capture.optimizers
         every = [p for model in self.models for p in model.parameters()]
         stack = "units" in change
+        peak = max(self.habits.rates, default=1.0)  # a rate that is asked for is the highest of the schedule
         for number, record in enumerate(known):
             kind = getattr(torch.optim, change["optimizer"]) if "optimizer" in change else record.kind
             allowed = set(inspect.signature(kind).parameters)
@@ -176,9 +186,9 @@ class _Training:
                 found = [self.models[root].get_parameter(name) for root, name in names]
                 kept = {k: v for k, v in options.items() if k in allowed and k not in ("params", "closure")}
                 if "optimizer" in change:
-                    kept = {"lr": change.get("lr", 1e-3), **({"weight_decay": change["weight_decay"]} if "weight_decay" in change else {})}
+                    kept = {"lr": change.get("lr", 1e-3) / peak}
                 elif "lr" in change:
-                    kept["lr"] = change["lr"] * (options.get("lr", first_lr) / first_lr if first_lr else 1.0)
+                    kept["lr"] = change["lr"] / peak * (options.get("lr", first_lr) / first_lr if first_lr else 1.0)
                 if "weight_decay" in change and "weight_decay" in allowed:
                     kept["weight_decay"] = change["weight_decay"]
                 if "momentum" in change and "momentum" in allowed:
@@ -277,7 +287,11 @@ class _Training:
                         continue  # a batch norm cannot take a single row
                     yield [None if t is None else t[part] for t in bench.data]
             else:
-                order = torch.randperm(len(bench.capture.batches), generator=generator) if shuffle else range(len(bench.capture.batches))
+                order = (
+                    torch.randperm(len(bench.capture.batches), generator=generator)
+                    if shuffle
+                    else range(len(bench.capture.batches))
+                )
                 for at in order:
                     yield bench.capture.batches[int(at)]
             epoch += 1
@@ -317,7 +331,9 @@ class _Training:
         held = self.trials.held
         score = self._score(held) if held is not None else None
         finite = math.isfinite(last) and (score is None or math.isfinite(score.value))
-        return Outcome(score.skill if score is not None else 0.0, score, steps, finite, time.process_time() - began, first, last)
+        return Outcome(
+            score.skill if score is not None else 0.0, score, steps, finite, time.process_time() - began, first, last
+        )
 
     def _score(self, rows: Rows) -> ScoreFacts | None:
         bench, change = self.bench, self.change
@@ -330,7 +346,9 @@ class _Training:
             level = _threshold(change, bench.threshold)
             if "output_units" in change and labels is not None:
                 return _by_class(bench, self.models, rows, args, kwargs, labels)
-            return bench.score(self.models, Rows(rows.call, args, kwargs, labels, rows.count, training, rows.source), level)
+            return bench.score(
+                self.models, Rows(rows.call, args, kwargs, labels, rows.count, training, rows.source), level
+            )
 
 
 def _filled(value: Any, values: dict[int, Any]) -> Any:
@@ -343,7 +361,9 @@ def _filled(value: Any, values: dict[int, Any]) -> Any:
     return value
 
 
-def _by_class(bench: Bench, models: Sequence[nn.Module], rows: Rows, args: Any, kwargs: Any, labels: Tensor) -> ScoreFacts:
+def _by_class(
+    bench: Bench, models: Sequence[nn.Module], rows: Rows, args: Any, kwargs: Any, labels: Tensor
+) -> ScoreFacts:
     """With as many outputs as classes: the largest one is the answer."""
     out = bench.outputs(models, Rows(rows.call, args, kwargs, labels, rows.count))
     right = labels.reshape(-1).long()

@@ -110,7 +110,9 @@ def score(answers: Answers, outputs: Tensor, labels: Tensor, part: str = "valid"
 
 def _accuracy(said: Tensor, right: Tensor, part: str) -> ScoreFacts:
     classes, counts = right.unique(return_counts=True)
-    plain = ScoreFacts("accuracy", part, (said == right).float().mean().item(), (counts.max() / len(right)).item(), len(right))
+    plain = ScoreFacts(
+        "accuracy", part, (said == right).float().mean().item(), (counts.max() / len(right)).item(), len(right)
+    )
     if len(classes) < 2 or len(classes) > 1000:
         return plain
     hits = torch.stack([(said[right == c] == c).float().mean() for c in classes])

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from glia.errors import GliaError
-from glia.vitals.capture import Capturer
 from glia.vitals.chart import Chart
 from glia.vitals.listen import Enough, Listener, listening
+from glia.vitals.places import Places
 
 
 @dataclass(slots=True)
@@ -28,7 +28,9 @@ class Attached:
     seconds: float = 0.0
 
 
-def attach(script: Path, arguments: Sequence[str] = (), *, steps: int | None = None, seconds: float | None = None) -> Attached:
+def attach(
+    script: Path, arguments: Sequence[str] = (), *, steps: int | None = None, seconds: float | None = None
+) -> Attached:
     """Run `script` as `python script arguments` would, and watch it. steps, seconds: end it after so many.
 
     Its output shows, its results are what they would be. Raises GliaError where there is no such script.
@@ -36,16 +38,16 @@ def attach(script: Path, arguments: Sequence[str] = (), *, steps: int | None = N
     if not script.is_file():
         raise GliaError("there is no such script", got=str(script), expected="a Python file that trains a network")
     attached, began = Attached(script), time.monotonic()
-    listener = Listener(Chart(), Capturer())
+    listener = Listener(Chart(), capture=True, turns=True)
+    listener.places = places = Places(script.resolve().parent)
     if steps is not None or seconds is not None:
-        listener.enough = lambda done: (steps is not None and done >= steps) or (
-            seconds is not None and time.monotonic() - began >= seconds
+        listener.enough = lambda done: (
+            (steps is not None and done >= steps) or (seconds is not None and time.monotonic() - began >= seconds)
         )
-    with _as_main(script, arguments):
-        with listening(listener):
-            _run(script, attached)
-            attached.seconds = time.monotonic() - began
-    attached.charts = [*listener.earlier, listener.chart]
+    with _as_main(script, arguments), places.watch(), listening(listener):
+        _run(script, attached)
+        attached.seconds = time.monotonic() - began
+    attached.charts = [*(chart for chart, _, _ in listener.over), listener.chart]
     return attached
 
 

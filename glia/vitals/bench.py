@@ -32,6 +32,7 @@ class Objective:
     times: float = math.nan
     added: float = math.nan
     summed: bool = False  # over the rows, not their mean
+    unstable: bool = False  # not finite for an output of exactly 0 or 1
 
 
 @dataclass(slots=True)
@@ -224,15 +225,20 @@ def identify(bench: Bench) -> Objective:
         out, labels = out[:FEW], labels[:FEW]
     numbers = labels if bench.answers.kind == "numbers" else None
     draws = [_drawn(out, k, numbers) for k in range(PROBES)]
-    weights = lambda root, name: bench.capture.initial[root].get_parameter(name)  # noqa: E731
+    weights = lambda root, name: bench.capture.initial[root].get_parameter(name)
     try:
         with torch.no_grad():
             seen = [_scalar(bench, batch, draw, weights) for draw in draws]
+            edges = [
+                _scalar(bench, batch, draws[0].round(), weights),
+                _scalar(bench, batch, 1 - draws[0].round(), weights),
+            ]
     except Exception:  # a script's own operations may refuse a batch of this size
         if not small:
             return Objective()
         return _with_whole_batch(bench, weights)
-    return _fit(bench.answers, draws, labels, seen)
+    unstable = numbers is None and not all(math.isfinite(edge) for edge in edges)
+    return replace(_fit(bench.answers, draws, labels, seen), unstable=unstable)
 
 
 def _with_whole_batch(bench: Bench, weights: Callable[[int, str], Tensor]) -> Objective:
@@ -251,7 +257,7 @@ def _with_whole_batch(bench: Bench, weights: Callable[[int, str], Tensor]) -> Ob
 
 
 def _scalar(bench: Bench, batch: Sequence[Any], draw: Tensor, weights: Callable[[int, str], Tensor]) -> float:
-    replaced = {at: draw for at in bench.call.outs}
+    replaced = dict.fromkeys(bench.call.outs, draw)
     return float(bench.tape.replay(bench.given(batch, weights), _refuse, replaced))
 
 
@@ -299,7 +305,9 @@ def _fit(answers: Answers, draws: list[Tensor], labels: Tensor, seen: list[float
             spread = values.std()
             if not bool(values.isfinite().all()) or spread < 1e-9:
                 continue
-            slope = ((values - values.mean()) * (target - target.mean())).sum() / (values - values.mean()).square().sum()
+            slope = ((values - values.mean()) * (target - target.mean())).sum() / (
+                values - values.mean()
+            ).square().sum()
             rest = target.mean() - slope * values.mean()
             residual = ((target - slope * values - rest).norm() / (target - target.mean()).norm()).item()
             if residual < best * (1 if not applied else 0.2):

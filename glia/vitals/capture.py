@@ -92,6 +92,7 @@ class Capturer:
         self.scaled: Tensor | None = None
         self.batch: list[Tensor] = []  # the loader's last
         self.training_loader: Any = None
+        self.graded_look = False
         self.train_done = self.held_done = False
         self.stepped = self.held_since = False  # since the last step
 
@@ -124,7 +125,8 @@ class Capturer:
         if found is None:
             return
         call = Call(*found)
-        if not graded:
+        self.graded_look = graded
+        if not graded or (self.train_done and not module.training):
             if not self.held_done:
                 self.pending = (call, args, kwargs, module.training, output)
                 self.after.clear()
@@ -176,6 +178,8 @@ class Capturer:
     def backward(self, loss: Tensor) -> None:
         """A backward pass begins."""
         self.pause()
+        if self.graded_look:  # what looked like a look at held-out rows was training in eval()
+            self.pending = None
         self.settle()
         if self.done or self.train_done:
             return
@@ -346,7 +350,7 @@ class Capturer:
         """The tensor, as long as the answers, that came in from outside after them; else what the loader gave beside."""
         own = {id(t) for t in given} | {t.data_ptr() for t in given}
         rows = len(outs[0])
-        met = [t for t in recorder.met if id(t) not in own and t.data_ptr() not in own]
+        met = [t for t in recorder.apart([*given, *outs]) if id(t) not in own and t.data_ptr() not in own]
         beside = [t for t in self.batch if id(t) not in own] if any(t is g for t in self.batch for g in given) else []
         fits = [t for t in [*met, *beside] if t.ndim and len(t) == rows and not isinstance(t, nn.Parameter)]
         return fits[0] if fits else None

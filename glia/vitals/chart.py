@@ -228,11 +228,13 @@ class SplitFacts:
     mean squares (held out / train), without the largest hundredth of the numbers. jointly_scaled: mean 0 and
     deviation 1 (or lowest 0 and highest 1) hold over both together and not over the training rows alone. telltale:
     column that says most of the answer; its correlation with the labels in train and held out. neighbours_train,
-    neighbours_valid: share of rows whose nearest training rows have their label, less chance; neighbours_within: the
-    same of held-out rows among themselves. In numbers to predict: R2 instead. shared_by_chance: share of held-out
-    rows that would be training rows if their columns had nothing to do with each other; near_by_chance: share of
-    training rows that nearly are another one. between: share of held-out rows that are windows of a series, cut
-    between two windows of training rows. same: both parts are the same rows.
+    neighbours_valid: share of rows whose nearest training rows, or nearest class mean, have their label, less chance;
+    neighbours_within: the same of held-out rows among themselves. In numbers to predict: R2 instead.
+    shared_by_chance: share of held-out rows that would be training rows if their columns had nothing to do with each
+    other; near_by_chance: share of training rows that nearly are another one. between: share of held-out rows that
+    are windows of a series, cut between two windows of training rows. same: both parts are the same rows. shift: how
+    far the mean of a held-out column lies from that of training rows, in their deviations (median of the columns);
+    width: ratio of the deviations (held out / train; root mean square over the columns).
     """
 
     shared: float = 0.0
@@ -252,6 +254,8 @@ class SplitFacts:
     near_by_chance: float = 0.0
     between: float = 0.0
     same: bool = False
+    shift: float = nan
+    width: float = nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +373,9 @@ class Chart:
     loop: LoopFacts | None = None
     clock: ClockFacts | None = None
     birth: BirthFacts | None = None
+    places: dict[str, str] = field(
+        default_factory=dict
+    )  # module path, "optimizer", "loader", "backward" -> script line
     bench: Any = field(default=None, repr=False, compare=False)  # what trials need: bench.Bench
     backwards: int = 0
     notes: list[str] = field(default_factory=list)

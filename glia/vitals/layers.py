@@ -111,6 +111,7 @@ class Layers:
             modules = tuple((_path(name), type(module).__name__) for name, module in root.named_modules())
             yield ModelFacts(type(root).__name__, modules, parameters, self.measured)
 
+
 def _own(module: nn.Module) -> Sequence[Tensor]:
     """The parameters that a module holds itself."""
     return [p for p in module._parameters.values() if p is not None]

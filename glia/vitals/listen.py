@@ -28,6 +28,7 @@ from glia.vitals.layers import Layers
 from glia.vitals.measure import LossReading, norm, read_loss, scalars
 from glia.vitals.observe import complete
 from glia.vitals.overhear import overheard
+from glia.vitals.places import Places
 
 FIRST_STEPS = 20  # measured whatever that costs; then steps 40, 80, 160 ..., and what the budget allows
 BUDGET = 0.02  # share of the time
@@ -35,6 +36,7 @@ MOST_LINES = 4000  # steps that the chart keeps
 MOST_MEASURED = 64  # measured steps that it keeps
 MOST_LOSSES = 8  # kinds of loss graph
 READ_EVERY = 64  # steps whose losses are read together
+TURN, MOST_TURNS = 20, 8  # steps after which a new model is a new training; trainings whose rows are kept
 
 
 class Enough(BaseException):
@@ -44,14 +46,25 @@ class Enough(BaseException):
 class Listener:
     """The hooks, the rhythm of measuring, and the chart that they fill."""
 
-    def __init__(self, chart: Chart, capturer: Capturer | None):
-        self.chart, self.models, self.capturer = chart, Layers(), capturer
-        self.earlier: list[Chart] = []
-        self.thread, self.began = threading.get_ident(), perf_counter()
+    def __init__(self, chart: Chart, capture: bool, *, turns: bool = False):
+        self.thread, self.capture, self.turns = threading.get_ident(), capture, turns
+        self.calls = Calls(self.on_enter, self.on_leave)
+        self.over: list[tuple[Chart, Capturer | None, list[nn.Module]]] = []  # trainings that another one followed
+        self.seen: set[int] = set()  # outermost modules
+        self.weights: set[int] = set()  # their parameters
+        self.places: Places | None = None
+        self.enough: Callable[[int], bool] | None = None  # ends the run when it says so of a number of steps
+        self.steps_before = 0
+        self._begin(chart)
+
+    def _begin(self, chart: Chart) -> None:
+        """Of one training."""
+        self.chart, self.models = chart, Layers()
+        self.capturer = Capturer() if self.capture and len(self.over) < MOST_TURNS else None
+        self.began = perf_counter()
         self.spent, self.step, self.next_sure, self.stride = 0.0, 0, 2 * FIRST_STEPS, 1
         self.muted = self.measuring = False
         self.root: nn.Module | None = None  # the outermost module that is running
-        self.calls = Calls(self.on_enter, self.on_leave)
         self.optimizers: list[Optimizer] = []
         self.known: list[weakref.ref[Optimizer]] = []
         self.optimized: set[int] = set()
@@ -62,11 +75,28 @@ class Listener:
         self.readings: dict[tuple[str, ...], LossReading] = {}
         self.grad_norm = math.nan
         self.modes: Counter[bool] = Counter()  # train() or not, at measured steps
-        self.cleared_late: Counter[bool] = Counter()  # all gradients zero at a measured step
+        self.cleared_late: Counter[bool] = Counter()  # gradients cleared between backward and step, at a measured step
+        self.cleared_after = False
         self.clip = math.nan
         self.birth: BirthFacts | None = None
         self.last_call: tuple[nn.Module, Any, Any] | None = None
-        self.enough: Callable[[int], bool] | None = None  # ends the run when it says so of a number of steps
+
+    def _turn(self, module: nn.Module) -> None:
+        """A model that shares nothing with those that were trained so far: is it the next training of the script?"""
+        self.seen.add(id(module))
+        own = {id(p) for p in module.parameters()}
+        if self.step >= TURN and own.isdisjoint(self.weights):
+            if self.capturer is not None:
+                self.capturer.pause()
+            self.guarded(self.finish)
+            self.over.append((self.chart, self.capturer, self.models.roots))
+            stepped = {id(optimizer) for optimizer in self.optimizers}
+            made = [one for one in self.known if one() is not None and id(one()) not in stepped]
+            self.steps_before += self.step
+            self._begin(Chart())
+            self.known = made
+            self._measure_next(True)
+        self.weights |= own
 
     # Hooks. Each is guarded: whatever goes wrong here must not reach the loop that is listened to.
 
@@ -76,6 +106,8 @@ class Listener:
         if self.root is None:
             if next(module.parameters(), None) is None:
                 return
+            if self.turns and torch.is_grad_enabled() and id(module) not in self.seen:
+                self._turn(module)
             self.root = module
             self.captured(Capturer.enter, module, args, kwargs)
             if self.measuring and torch.is_grad_enabled():
@@ -100,7 +132,11 @@ class Listener:
 
     def on_stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self.guarded(self._after_step, optimizer)
-        if self.enough is not None and threading.get_ident() == self.thread and self.enough(self.step):
+        if (
+            self.enough is not None
+            and threading.get_ident() == self.thread
+            and self.enough(self.steps_before + self.step)
+        ):
             raise Enough
 
     def backward(self, tensors: Any) -> None:
@@ -110,6 +146,8 @@ class Listener:
         self.guarded(self._backward, loss)
 
     def loader(self, loader: Any) -> None:
+        if self.places is not None and torch.is_grad_enabled():
+            self.chart.places.setdefault("loader", self.places.of(loader))
         self.captured(Capturer.loader_began, loader)
 
     def batch(self, batch: Any) -> None:
@@ -121,6 +159,9 @@ class Listener:
 
     def clipped(self, most: float) -> None:
         self.clip = most
+
+    def cleared(self) -> None:
+        self.cleared_after = bool(self.losses)
 
     def scaled(self, loss: Any) -> None:
         if self.capturer is not None and isinstance(loss, Tensor):
@@ -159,6 +200,9 @@ class Listener:
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             return
         self.losses.append(loss.detach())
+        self.cleared_after = False
+        if self.places is not None and "backward" not in self.chart.places:
+            self.chart.places["backward"] = self.places.here()
         if loss.is_cpu and self.birth is None and not math.isfinite(loss.item()):
             self.root = self.last_call[0] if self.last_call else None  # its own forward pass is not to be heard
             self.birth = birth(self.step, self.last_call, loss)
@@ -186,13 +230,15 @@ class Listener:
         if optimizer not in self.optimizers:
             self.optimizers.append(optimizer)
             self.chart.optimizers.append(_facts(optimizer))
+            if self.places is not None:
+                self.chart.places.setdefault("optimizer", self.places.of(optimizer))
         if not self.measuring:
             return
         theirs = _parameters(optimizer)
         self.optimized |= {id(p) for p in theirs}
         self.grad_norm = norm(p.grad for p in theirs if p.grad is not None)
         if not closure:  # a closure brings the gradients within the step
-            self.cleared_late[not self.grad_norm > 0] += bool(self.losses)
+            self.cleared_late[self.cleared_after] += bool(self.losses)
             self.models.before_step({id(p) for p in theirs})
 
     def _after_step(self, optimizer: Optimizer) -> None:
@@ -255,6 +301,10 @@ class Listener:
         self.chart.losses.extend(reading.done() for reading in self.readings.values())
         self.chart.models.extend(self.models.facts(self.optimized))
         self.chart.birth = self.birth
+        if self.places is not None:
+            for root in self.models.roots:
+                for module in root.modules():
+                    self.chart.places.setdefault(self.models.paths[id(module)], self.places.of(module))
         stepped = {id(optimizer) for optimizer in self.optimizers}
         made = [optimizer for optimizer in (one() for one in self.known) if optimizer is not None]
         self.chart.loop = LoopFacts(
@@ -275,13 +325,13 @@ def listen(capture: bool = True) -> Iterator[Chart]:
     a copy of the model and of some batches too, so that `glia.examine` can try cures (at most 0.5 GB; see capture.py).
     Example: ``with glia.listen() as chart: my_own_loop()``, then ``glia.examine(chart)``.
     """
-    with listening(Listener(Chart(), Capturer() if capture else None)) as listener:
+    with listening(Listener(Chart(), capture)) as listener:
         yield listener.chart
 
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[Listener]:
-    """Put a listener's hooks in place; complete its chart at the end."""
+    """Put a listener's hooks in place; complete its charts at the end."""
     with ExitStack() as watching:
         watching.callback(listener.guarded, listener.finish)
         for handle in (
@@ -297,8 +347,9 @@ def listening(listener: Listener) -> Iterator[Listener]:
         finally:
             if listener.capturer is not None:
                 listener.capturer.pause()
-    if listener.capturer is not None:
-        complete(listener.chart, listener.capturer, listener.models.roots)
+    for chart, capturer, roots in [*listener.over, (listener.chart, listener.capturer, listener.models.roots)]:
+        if capturer is not None:
+            complete(chart, capturer, roots)
 
 
 def _share(counts: Counter[bool]) -> float:

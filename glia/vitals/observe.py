@@ -16,8 +16,31 @@ from glia.vitals.rows import label_facts, rows_facts, split_facts
 from glia.vitals.tape import Ref, leaves, mapped
 
 LOOKED_AT = 64  # rows of a pass whose operations are told
-_OUTPUTS = ("softmax", "log_softmax", "sigmoid", "relu", "tanh", "softsign", "softplus", "leaky_relu", "elu", "selu", "gelu")
-_STRETCHING = {"sub", "__sub__", "rsub", "__rsub__", "mul", "__mul__", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"}
+_OUTPUTS = (
+    "softmax",
+    "log_softmax",
+    "sigmoid",
+    "relu",
+    "tanh",
+    "softsign",
+    "softplus",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "gelu",
+)
+_STRETCHING = {
+    "sub",
+    "__sub__",
+    "rsub",
+    "__rsub__",
+    "mul",
+    "__mul__",
+    "mse_loss",
+    "l1_loss",
+    "smooth_l1_loss",
+    "huber_loss",
+}
 _STRETCHING |= {"add", "__add__", "binary_cross_entropy_with_logits", "eq", "__eq__"}
 
 
@@ -115,7 +138,14 @@ def _losses(chart: Chart, made: Bench) -> None:
         changes |= filled
     classes = made.answers.classes if made.answers is not None else 0
     chart.losses[:1] = [
-        replace(known, broadcast=stretched, summed=found.summed, outputs=known.outputs or (made.answers.outputs if made.answers else 0), classes=known.classes or classes, **changes)  # type: ignore[arg-type]
+        replace(
+            known,
+            broadcast=stretched,
+            summed=found.summed,
+            outputs=known.outputs or (made.answers.outputs if made.answers else 0),
+            classes=known.classes or classes,
+            **changes,
+        )  # type: ignore[arg-type]
     ]
 
 
@@ -124,7 +154,10 @@ def _stretched(made: Bench) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     if made.place < 0 or made.label_slot is None or made.own_loss:
         return None
     label = made.tape.given[made.label_slot]
-    shapes = {made.place: tuple(made.shape_of(made.place)), label: tuple(made.capture.batches[0][made.label_slot].shape)}
+    shapes = {
+        made.place: tuple(made.shape_of(made.place)),
+        label: tuple(made.capture.batches[0][made.label_slot].shape),
+    }
     for operation in made.tape.operations:
         pair = [value for value in operation.args[:2] if isinstance(value, Ref) and value.at in shapes]
         if operation.name in _STRETCHING and len(pair) == 2:
@@ -168,8 +201,15 @@ def _scores(chart: Chart, made: Bench) -> None:
             for root in models:
                 root.train(rows.training)
             found = made.score(models, rows)
-            if found is not None:
-                chart.scores.append(found)
+            if found is None:
+                continue
+            chart.scores.append(found)
+            if rows.training and chart.loop is not None:
+                for root in models:
+                    root.eval()
+                calm = made.score(models, rows)
+                if calm is not None:
+                    chart.loop = replace(chart.loop, mode_gain=calm.skill - found.skill)
     finally:
         for module, mode in modes:
             module.training = mode
@@ -194,4 +234,3 @@ def _loop(chart: Chart, capture: Capture, made: Bench | None) -> LoopFacts:
         validated=bool(capture.held),
         detached=int(chart.backwards == 0 and capture.modes["train on"] + capture.modes["train off"] > 0),
     )
-

@@ -29,10 +29,25 @@ ACTIVATIONS = {
 DROPOUTS = {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"}
 NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"}
 CUTS = {"detach", "round", "argmax", "sign"}
-SAME = {"relu_": "relu", "sigmoid_": "sigmoid", "tanh_": "tanh", "clip": "clamp", "clamp_": "clamp", "clamp_min": "clamp"}
+SAME = {
+    "relu_": "relu",
+    "sigmoid_": "sigmoid",
+    "tanh_": "tanh",
+    "clip": "clamp",
+    "clamp_": "clamp",
+    "clamp_min": "clamp",
+}
 SAME |= {"clamp_max": "clamp", "leaky_relu_": "leaky_relu", "elu_": "elu", "selu_": "selu", "detach_": "detach"}
 SAME |= {"rnn_relu": "rnn", "rnn_tanh": "rnn", "multi_head_attention_forward": "attention", "swish": "silu"}
-SHAPING = {"softmax", "log_softmax", "clamp", "exp", "sign", "gumbel_softmax", "logsigmoid"}  # never a hidden activation
+SHAPING = {
+    "softmax",
+    "log_softmax",
+    "clamp",
+    "exp",
+    "sign",
+    "gumbel_softmax",
+    "logsigmoid",
+}  # never a hidden activation
 
 
 @dataclass(slots=True)
@@ -109,7 +124,16 @@ def _step(at: int, name: str, kind: str, module: str, args: Any, kwargs: Any, re
     if kind == "dropout":
         option = float(kwargs.get("p", args[1] if len(args) > 1 else 0.5))
     given = args[1] if name in ("__rmatmul__",) else (tensors[0] if tensors else None)
-    return Step(at, SAME.get(name, name), "layer" if kind == "product" else kind, module, weights, given, outs[0] if outs else None, option)
+    return Step(
+        at,
+        SAME.get(name, name),
+        "layer" if kind == "product" else kind,
+        module,
+        weights,
+        given,
+        outs[0] if outs else None,
+        option,
+    )
 
 
 def _meets_parameter(args: Any) -> bool:
@@ -120,7 +144,9 @@ def facts(step: Step) -> OperationFacts:
     """The numbers of an operation."""
     weight = next((w for w in step.weights if w.ndim > 1), None)
     if step.kind != "layer" or weight is None:
-        return OperationFacts(step.name, step.module, option=step.option, trainable=all(w.requires_grad for w in step.weights))
+        return OperationFacts(
+            step.name, step.module, option=step.option, trainable=all(w.requires_grad for w in step.weights)
+        )
     bias = next((w for w in step.weights if w.ndim == 1), None)
     values = weight.detach().float()
     fan_in = max(1, values.numel() // len(values)) if "embedding" not in step.name else values.shape[1]

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
@@ -25,6 +25,7 @@ class Ear(Protocol):
     def made(self, optimizer: Optimizer) -> None: ...
     def clipped(self, most: float) -> None: ...
     def scaled(self, loss: Any) -> None: ...
+    def cleared(self) -> None: ...
 
 
 @contextmanager
@@ -81,6 +82,13 @@ def overheard(ear: Ear) -> Iterator[None]:
 
         return scale
 
+    def clearing(original: Any) -> Any:
+        def clear(owner: Any, *args: Any, **kwargs: Any) -> Any:
+            ear.cleared()
+            return original(owner, *args, **kwargs)
+
+        return clear
+
     with ExitStack() as patches:
         for owner, name, make in (
             (torch.autograd, "backward", backward),
@@ -93,6 +101,8 @@ def overheard(ear: Ear) -> Iterator[None]:
             (clip_grad, "clip_grad_value_", clipping),
             (torch.nn.utils, "clip_grad_value_", clipping),
             (torch.amp.GradScaler, "scale", scaling),
+            (Optimizer, "zero_grad", clearing),
+            (nn.Module, "zero_grad", clearing),
         ):
             patches.enter_context(_patched(owner, name, make))
         yield

@@ -5,13 +5,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+SPARSE = 0.85  # share of zeros from which rows are compared by direction
+MOST_WIDE = 20.0  # a column that hardly varied in train does not say more than this
 FEWEST = 20  # rows of a part, below which nothing is said
 ROWS_OF_CLASS = 10  # training rows of a class, below which one column may fit it by chance
 INDICATORS = 64  # classes that are looked at
 NEIGHBOURS = 5
 TRAIN_ROWS, VALID_ROWS = 2000, 1000  # rows among which neighbours are sought
-DIRECTIONS = 96  # columns that distances are taken in; more are projected
+DIRECTIONS = 64  # columns that distances are taken in; more are projected
 WIDE = 3.0  # standard deviations at which a column is cut off, for distances
 
 
@@ -22,9 +25,25 @@ def told(train: Tensor, y_train: Tensor, valid: Tensor, y_valid: Tensor, axes: i
         return {}
     ours, theirs = answers
     middle, width = _scale(train)
-    train, valid = _standard(train, middle, width), _standard(valid, middle, width)
-    facts = _telltale(train, ours, valid, theirs, classes) if axes == 2 and train.shape[1] > 1 else {}
-    return facts | _neighbours(train, ours, valid, theirs, classes)
+    scaled, held_out = _standard(train, middle, width), _standard(valid, middle, width)
+    facts = _telltale(scaled, ours, held_out, theirs, classes) if axes == 2 and train.shape[1] > 1 else {}
+    if (train == 0).double().mean().item() > SPARSE:
+        # Among counts of words, distance says little, and direction much.
+        scaled, held_out = (functional.normalize(torch.nan_to_num(x, posinf=0.0, neginf=0.0)) for x in (train, valid))
+    return facts | _neighbours(scaled, ours, held_out, theirs, classes)
+
+
+def moved(train: Tensor, valid: Tensor) -> tuple[float, float]:
+    """How far the held-out columns lie from the training columns, and how wide they are."""
+    if len(train) < FEWEST or len(valid) < FEWEST:
+        return math.nan, math.nan
+    (middle, width), (other, wide) = _scale(train), _scale(valid)
+    varied = (width > 1e-6 * middle.abs()) & (width > 0)
+    if not bool(varied.any()):
+        return math.nan, math.nan
+    ratios = (wide[varied] / width[varied]).double().square().clamp(max=MOST_WIDE**2)
+    shift = ((other - middle)[varied] / width[varied]).abs().median().item()
+    return shift, math.sqrt(ratios.mean().item())
 
 
 def _answers(y_train: Tensor, y_valid: Tensor) -> tuple[tuple[Tensor, Tensor] | None, bool]:
@@ -116,20 +135,46 @@ def _neighbours(train: Tensor, ours: Tensor, valid: Tensor, theirs: Tensor, clas
     train, ours = _every(train, ours, TRAIN_ROWS)
     valid, theirs = _every(valid, theirs, VALID_ROWS)
     train, valid = train.clamp(-WIDE, WIDE), valid.clamp(-WIDE, WIDE)
+    by_means = _by_means(train, ours, valid, theirs) if classes else (-math.inf,) * 3
     if train.shape[1] > DIRECTIONS:
-        # Random directions keep distances (Johnson and Lindenstrauss 1984).
-        generator = torch.Generator().manual_seed(0)
-        directions = torch.randn(train.shape[1], DIRECTIONS, generator=generator)
+        directions = _widest(train)
         train, valid = train @ directions, valid @ directions
     among = _nearest(train, train, itself=False)
     across = _nearest(valid, train)
     within = _nearest(valid, valid, itself=False)
     score = _hits if classes else _explained
-    return {
-        "neighbours_train": score(ours[among], ours),
-        "neighbours_valid": score(ours[across], theirs),
-        "neighbours_within": score(theirs[within], theirs),
-    }
+    found = score(ours[among], ours), score(ours[across], theirs), score(theirs[within], theirs)
+    names = "neighbours_train", "neighbours_valid", "neighbours_within"
+    return {name: max(pair) for name, *pair in zip(names, found, by_means, strict=True)}
+
+
+def _by_means(train: Tensor, ours: Tensor, valid: Tensor, theirs: Tensor) -> tuple[float, float, float]:
+    """The same with the mean of each class as the neighbour, which tells more where columns are many and sparse.
+
+    Within a part, one half of the rows is told by the other.
+    """
+    return (
+        _nearest_mean(train[::2], ours[::2], train[1::2], ours[1::2]),
+        _nearest_mean(train, ours, valid, theirs),
+        _nearest_mean(valid[::2], theirs[::2], valid[1::2], theirs[1::2]),
+    )
+
+
+def _nearest_mean(x: Tensor, y: Tensor, others: Tensor, labels: Tensor) -> float:
+    values, index, counts = y.unique(return_inverse=True, return_counts=True)
+    means = functional.one_hot(index).to(x).T @ x / counts.unsqueeze(1)
+    guess = values[(others @ means.T - means.square().sum(1) / 2).argmax(1)]
+    return _hits(guess.unsqueeze(1), labels)
+
+
+def _widest(x: Tensor) -> Tensor:
+    """Nearly the directions in which the rows vary most (Halko, Martinsson, Tropp 2011)."""
+    generator = torch.Generator().manual_seed(0)
+    found = torch.randn(x.shape[1], DIRECTIONS, generator=generator)
+    x = x[:: math.ceil(len(x) / 1000)]
+    for _ in range(2):
+        found = torch.linalg.qr(x.T @ (x @ found)).Q
+    return found
 
 
 def _every(x: Tensor, y: Tensor, most: int) -> tuple[Tensor, Tensor]:

@@ -212,6 +212,8 @@ def split_facts(x_train: Tensor, y_train: Tensor | None, x_valid: Tensor, y_vali
     usual = _usual(ours)
     facts = replace(facts, scale=_usual(theirs) / usual if usual > 0 else math.nan)
     if not same:
+        shift, width = probes.moved(ours, theirs)
+        facts = replace(facts, shift=shift, width=width)
         table = x_train.ndim == 2
         between, before = _links(ours, theirs)
         before = before or (table and _time_column(ours, theirs))
@@ -230,6 +232,8 @@ def _shared(train: Tensor, valid: Tensor) -> tuple[float, float, bool]:
     shared = likeness.shared(keys, others)
     if not shared:
         return 0.0, 0.0, False
+    if ours.shape[1] == 1:  # one column cannot be mixed
+        return shared, likeness.repeated(keys), shared == 1 and likeness.shared(others, keys) == 1
     ours, theirs = ours[:: math.ceil(ours.size / NUMBERS)], theirs[:: math.ceil(theirs.size / NUMBERS)]
     by_chance = likeness.shared(likeness.keys(likeness.mixed(ours)), likeness.keys(likeness.mixed(theirs)))
     return shared, by_chance, shared == 1 and likeness.shared(others, keys) == 1

@@ -99,7 +99,6 @@ class Recorder(TorchFunctionMode):
         self.kept: list[Tensor] = []  # by place
         self.places: dict[int, int] = {}  # id -> place
         self.made: set[int] = set()
-        self.met: list[Tensor] = []  # tensors that came in from outside
         self.overflown = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -126,7 +125,6 @@ class Recorder(TorchFunctionMode):
         at = self.places.get(id(tensor))
         if at is None:
             at = self._new(tensor, made=False)
-            self.met.append(tensor)
         return Ref(at)
 
     def _new(self, tensor: Tensor, made: bool = True) -> int:
@@ -138,29 +136,44 @@ class Recorder(TorchFunctionMode):
         return at
 
     def tape(self, loss: Tensor) -> Tape | None:
-        """What leads to `loss`, or None where that was not recorded."""
+        """What leads from the models to `loss`, or None where that was not recorded.
+
+        Whatever depends on neither a model nor a weight is given, as it was: labels that were cut, cast or encoded.
+        """
         last = self.places.get(id(loss))
         if last is None or last not in self.made or self.overflown:
             return None
+        moving = self._reached({at for at, tensor in enumerate(self.kept) if _is_weight(tensor)}, calls=True)
         needed, kept = {last}, []
         for operation in reversed(self.operations):
-            used = set(_refs(operation.args)) | set(_refs(operation.kwargs))
+            used = set(_op_refs(operation))
             in_place = operation.name.endswith("_") or operation.name == "__setitem__"
-            if needed.isdisjoint(operation.outs) and not (in_place and not needed.isdisjoint(used)):
+            touches = not needed.isdisjoint(operation.outs) or (in_place and not needed.isdisjoint(used))
+            if not touches or not (isinstance(operation.function, Call) or not moving.isdisjoint(used)):
                 continue
             kept.append(operation)
             needed |= used
         kept.reverse()
-        given = [at for at in dict.fromkeys(ref for op in kept for ref in _op_refs(op)) if at not in self.made]
-        return Tape(kept, last, given)
+        made = {at for operation in kept for at in operation.outs}
+        given = [at for at in dict.fromkeys(ref for op in kept for ref in _op_refs(op)) if at not in made]
+        return Tape(kept, last, given) if last in made else None
 
-    def depends(self, tensor: Tensor, sources: Iterable[Tensor]) -> bool:
-        """Was `tensor` made from one of `sources` by what was recorded?"""
-        reached = {self.places[id(source)] for source in sources if id(source) in self.places}
+    def apart(self, sources: Iterable[Tensor]) -> list[Tensor]:
+        """Tensors that were met or made and do not depend on `sources`: those from outside first."""
+        reached = self._reached({self.places[id(source)] for source in sources if id(source) in self.places})
+        order = sorted(range(len(self.kept)), key=lambda at: at in self.made)
+        return [self.kept[at] for at in order if at not in reached]
+
+    def _reached(self, reached: set[int], calls: bool = False) -> set[int]:
+        """Places that depend on those; calls: and on the answers of models."""
         for operation in self.operations:
-            if not reached.isdisjoint([*_refs(operation.args), *_refs(operation.kwargs)]):
+            if (calls and isinstance(operation.function, Call)) or not reached.isdisjoint(_op_refs(operation)):
                 reached.update(operation.outs)
-        return self.places.get(id(tensor), -1) in reached
+        return reached
+
+
+def _is_weight(tensor: Tensor) -> bool:
+    return tensor.requires_grad and tensor.is_leaf
 
 
 def leaves(value: Any, depth: int = 4) -> list[Tensor]:
@@ -175,7 +188,11 @@ def leaves(value: Any, depth: int = 4) -> list[Tensor]:
         return [leaf for item in value for leaf in leaves(item, depth - 1)]
     if is_dataclass(value) and not isinstance(value, type):
         return [leaf for one in fields(value) for leaf in leaves(getattr(value, one.name), depth - 1)]
-    return [leaf for item in vars(value).values() for leaf in leaves(item, depth - 1)] if hasattr(value, "__dict__") else []
+    return (
+        [leaf for item in vars(value).values() for leaf in leaves(item, depth - 1)]
+        if hasattr(value, "__dict__")
+        else []
+    )
 
 
 def mapped(value: Any, change: Callable[[Tensor], Any]) -> Any:

@@ -2,7 +2,8 @@
 
 Finds: held-out inputs of quite another scale than the training inputs, or in another place.
 Hurts: the network is asked about inputs that it has never seen the like of, and its answers mean nothing.
-Evidence: ratio of the root mean squares; how well nearest training rows tell held-out labels, and each part its own.
+Evidence: ratios of root mean squares and deviations, distance of means; how well nearest training rows tell held-out
+    labels, and how well each part tells its own.
 Cure: prepare both parts with the same function and the training rows' figures.
 Not a fault when: the held-out answers are good all the same (then it is a note).
 Source: Breck, Polyzotis, Roy, Whang, Zinkevich 2019, "Data validation for machine learning".
@@ -16,8 +17,10 @@ from glia.vitals.chart import Chart, SplitFacts
 
 RULE = Rule("GL113", "valid-prepared-differently", "val_preprocessing_mismatch")
 RATIO = 5.0
+SHIFT, WIDTH = 2.0, 2.5  # distance of the means in deviations, and ratio of the deviations, that make a symptom
 FEWEST_ROWS, ENOUGH_ROWS = 20, 100
 SKILLED = 0.5  # skill on held-out rows that another preparation would not leave
+MISSED = 0.7  # share of what parts tell of themselves, under which a width that differs counts
 TOLD, LOST = 0.25, 0.2  # labels that a part tells of itself, and the share of it that is left across
 
 
@@ -26,7 +29,7 @@ def check(chart: Chart) -> Iterator[Finding]:
     if split is None or split.same or min(split.rows_train, split.rows_valid) < FEWEST_ROWS:
         return
     scaled = split.scale > RATIO or split.scale < 1 / RATIO
-    if not scaled and not _elsewhere(split):
+    if not scaled and not _elsewhere(split) and not _moved(split):
         return
     good = skill(chart)
     severity, sure = ("note", False) if good is not None and good >= SKILLED else ("error", scaled)
@@ -35,6 +38,8 @@ def check(chart: Chart) -> Iterator[Finding]:
         "the held-out inputs",
         {
             "scale_to_training_inputs": split.scale,
+            "shift": split.shift,
+            "width": split.width,
             "told_across": split.neighbours_valid,
             "told_in_train": split.neighbours_train,
             "told_held_out": split.neighbours_within,
@@ -45,6 +50,13 @@ def check(chart: Chart) -> Iterator[Finding]:
         prior=0.95 if scaled else 0.7,
         sure=sure,
     )
+
+
+def _moved(split: SplitFacts) -> bool:
+    """Far off, or of another width; columns with rare large numbers are that by chance, so neighbours must miss too."""
+    own = min(split.neighbours_train, split.neighbours_within)
+    missed = own >= TOLD / 2 and split.neighbours_valid < MISSED * own
+    return split.shift > SHIFT or (missed and not 1 / WIDTH <= split.width <= WIDTH)
 
 
 def _elsewhere(split: SplitFacts) -> bool:

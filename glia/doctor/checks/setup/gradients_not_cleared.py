@@ -10,11 +10,11 @@ Source: torch.optim.Optimizer.zero_grad.
 
 from collections.abc import Iterator
 
-from glia.doctor.learning import failed
 from glia.doctor.finding import Finding, Rule
+from glia.doctor.learning import failed
 from glia.vitals.chart import Chart
 
-RULE = Rule("GL207", "gradients-not-cleared")
+RULE = Rule("GL207", "gradients-not-cleared", "missing_zero_grad", explains=("GL305", "GL306", "GL307", "GL309"))
 FEWEST, NEARLY_ALL = 5, 0.9
 
 
@@ -30,4 +30,7 @@ def check(chart: Chart) -> Iterator[Finding]:
                 "zero_grad() is not called between one step and the next backward pass",
                 "call optimizer.zero_grad() before loss.backward()",
                 safe=True,
+                change={"zero_grad": True},
+                prior=1.0,
+                sure=True,
             )

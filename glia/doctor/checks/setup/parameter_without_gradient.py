@@ -11,16 +11,19 @@ Source: torch.optim, "Constructing it"; torch.Tensor.detach.
 
 from collections.abc import Iterator, Sequence
 
-from glia.doctor.learning import failed
 from glia.doctor.finding import Finding, Rule, Severity
+from glia.doctor.learning import failed, learned
+from glia.doctor.reading import detached
 from glia.vitals.chart import Chart, ModelFacts, ParameterFacts
 
-RULE = Rule("GL206", "parameter-without-gradient")
+RULE = Rule("GL206", "parameter-without-gradient", "params_not_in_optimizer", explains=("GL304", "GL310"))
 FEWEST = 3  # measured steps
+CLEARED = 0.9  # share of steps from which their gradients were cleared, not missing
 
 
 def check(chart: Chart) -> Iterator[Finding]:
-    severity: Severity = "error" if failed(chart) else "note"
+    severity: Severity = "note" if learned(chart) else "error" if failed(chart) else "warning"
+    cleared = chart.loop is not None and chart.loop.cleared_late >= CLEARED
     for model in chart.models:
         if model.measured < FEWEST:
             continue
@@ -32,15 +35,14 @@ def check(chart: Chart) -> Iterator[Finding]:
                 severity, _where(outside), _evidence(outside, model),
                 "the optimiser was not given these parameters",
                 "give it all of them: model.parameters()",
-                safe=True,
+                safe=True, change={"optimizer_params": True}, prior=0.95,
             )  # fmt: skip
-        if still:
+        if still and not cleared and detached(model) is None:
             yield RULE.finding(
                 severity, _where(still), _evidence(still, model),
-                "no gradient was there when the optimiser stepped: the path to the loss is cut, or the gradients are "
-                "cleared between backward() and step()",
-                "look for detach(), .data, .item() or no_grad() in forward, and call zero_grad() before backward()",
-                safe=True,
+                "no gradient was there when the optimiser stepped: the path to the loss is cut",
+                "look for detach(), .data, .item() or no_grad() in forward and on the way to the loss",
+                safe=True, cause="detached_graph", change={"attach": True}, prior=0.9,
             )  # fmt: skip
 
 

@@ -1,0 +1,204 @@
+"""Judge: what is wrong with a run, proved by trying the cures.
+
+A run that does well is left in peace, unless something is wrong by itself. In a run that has learned, only strong
+evidence may speak. In one that fails, what its cure does not support is dropped or becomes a note.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from glia.doctor.checks.dynamics import cure_found
+from glia.doctor.examine import examine, sift, suspect
+from glia.doctor.finding import Finding, Remedy, Trial
+from glia.doctor.ideas import Change, Idea, from_findings, merged, pace
+from glia.doctor.learning import skill
+from glia.doctor.search import Found, Search
+from glia.doctor.trial import Outcome, Trials, habits
+from glia.vitals.bench import Bench
+from glia.vitals.chart import Chart
+
+WELL, LEARNED, POOR = 0.9, 0.55, 0.25  # skill: nothing to look for; only strong evidence speaks; a failure
+GAIN, CLOSED = 0.2, 0.4  # skill that a cure must bring, and the share of the way from there to perfect
+STRONG, SUSPICIOUS = 0.8, 0.5  # prior that may speak in a run that has learned; in one that nothing cured
+SHOWN = 0.3  # share of the largest gain from which an idea is told
+FLOOR_S, SHARE = 5.0, 0.2  # CPU time for trials: at least, and as a share of the run's
+TRIALS = 10  # trials that should fit into the budget; a long run is shortened for it
+FEWEST_STEPS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found, and what finding it took: trials, and their CPU time."""
+
+    findings: list[Finding]
+    trials: int = 0
+    seconds: float = 0.0
+
+
+def diagnose(
+    chart: Chart, skip: Iterable[str] = (), *, trial_seconds: float | None = None, run_seconds: float = 0.0
+) -> "Verdict":
+    """What is wrong with a run, the most likely cause first, notes last, each with the trials of its cure.
+
+    trial_seconds: CPU time for them; by default a fifth of the run's, and at least 5 s. Without the rows and the model
+    (a chart from a file, an adversarial loop) the findings are those of `examine`.
+    """
+    budget = max(FLOOR_S, SHARE * run_seconds) if trial_seconds is None else trial_seconds
+    bench = chart.bench
+    if bench is None or bench.answers is None or bench.train is None or budget <= 0 or not bench.capture.optimizers:
+        return Verdict(examine(chart, skip))
+    judge = Judge(chart, bench, suspect(chart, skip), budget, run_seconds)
+    findings = judge.verdict()
+    return Verdict(findings, len(judge.trials.known), judge.trials.spent)
+
+
+class Judge:
+    """One chart, its suspicions, and the trials that settle them."""
+
+    def __init__(self, chart: Chart, bench: Bench, suspected: Sequence[Finding], budget: float, run_seconds: float):
+        self.chart, self.bench, self.suspected = chart, bench, suspected
+        usual = habits(chart, bench)
+        self.trials = Trials(bench, usual, chart, budget)
+        if run_seconds and usual.steps:
+            affordable = int(budget / TRIALS / max(run_seconds / usual.steps, 1e-5))
+            self.trials.steps = max(1, min(usual.steps, max(FEWEST_STEPS, affordable)))
+
+    def verdict(self) -> list[Finding]:
+        now = self._now()
+        sure = [f for f in self.suspected if f.sure and f.alarms]
+        notes = [f for f in self.suspected if not f.alarms]
+        if now is None:
+            return sift([*sure, *notes])
+        ideas = from_findings(f for f in self.suspected if f.alarms)
+        if now >= WELL:
+            return sift([*self._proved(sure, ideas, now), *notes])
+        if now >= LEARNED:
+            ideas = [idea for idea in ideas if idea.prior >= STRONG]
+            if not ideas:
+                return sift([*sure, *notes])
+        if self.trials.steps < self.trials.habits.steps or not self._held_by_script:
+            before = self.trials.attempt({})
+            now = before.skill
+            if now >= WELL:
+                return sift([*sure, *notes])
+        found = Search(self.trials, self.chart, ideas, pace(self.chart, now == now), now, knobs=now < LEARNED).run()
+        return sift([*self._told(found, sure), *notes])
+
+    @property
+    def _held_by_script(self) -> bool:
+        return self.bench.held is not None
+
+    def _now(self) -> float | None:
+        """Skill of the trained model on held-out rows, else on training rows; None where nobody knows."""
+        held = skill(self.chart)
+        return held if held is not None else skill(self.chart, "train")
+
+    def _proved(self, sure: Sequence[Finding], ideas: Sequence[Idea], now: float) -> list[Finding]:
+        """What is wrong by itself, though the run does well."""
+        return list(sure)
+
+    def _told(self, found: Found, sure: Sequence[Finding]) -> list[Finding]:
+        """Findings of a run that does not do well, once the search is over."""
+        closed = found.gain / max(1 - found.before, 1e-6)
+        if found.ideas and found.gain >= GAIN and closed >= CLOSED:
+            return self._confirmed(found, sure)
+        if sure:
+            return [self._with_trial(f, found) for f in sure]
+        if found.before < POOR:
+            return self._unproved()
+        return []
+
+    def _confirmed(self, found: Found, sure: Sequence[Finding]) -> list[Finding]:
+        """The ideas of the set that works, the most needed and likely first; sure ones before all."""
+        ideas = {id(i): i for i in found.ideas}
+        best = max([found.gain, *(max(i.gain, i.need) for i in ideas.values())])
+
+        def rank(idea: Idea) -> float:
+            certain = 1.0 if idea.finding is not None and idea.finding.sure else 0.0
+            return certain + max(idea.gain, idea.need) / best * (0.35 + idea.prior)
+
+        remedy = self._remedy(found)
+        told = []
+        for idea in sorted(ideas.values(), key=rank, reverse=True):
+            if max(idea.gain, idea.need) < SHOWN * best and len(ideas) > 1 and told:
+                continue
+            told.append(self._finding(idea, remedy, found))
+        extra = [self._with_trial(f, found) for f in sure if all(f.code != t.code for t in told)]
+        return [*extra, *told]
+
+    def _finding(self, idea: Idea, remedy: Remedy, found: Found) -> Finding:
+        """The finding of an idea that its cure has confirmed."""
+        known = idea.finding or next((f for f in self.suspected if f.cause == idea.cause and f.alarms), None)
+        if known is None:
+            known = cure_found.finding(self.chart, idea.cause, idea.change, found.before, found.after)
+        remedies = [remedy]
+        alone = self.trials.known.get(self.trials.key(idea.change))
+        if alone is not None and idea.change != merged(found.ideas):
+            remedies.append(Remedy(self._written(idea.change), known.cure, self._trial(alone, found, 1), known.safe))
+        severity = known.severity if known.severity == "error" else "warning"
+        return replace(known, severity=severity, remedies=tuple(remedies))
+
+    def _with_trial(self, finding: Finding, found: Found) -> Finding:
+        """A sure finding, with the whole set that works as its first remedy if there is one."""
+        if not finding.change:
+            return finding
+        if found.ideas and found.gain >= GAIN:
+            change = {**merged(found.ideas), **finding.change}
+            outcome = self.trials.attempt(change)
+            return replace(
+                finding,
+                remedies=(Remedy(self._written(change), finding.cure, self._trial(outcome, found, 1), finding.safe),),
+            )
+        outcome = self.trials.attempt(finding.change)
+        return replace(
+            finding,
+            remedies=(
+                Remedy(self._written(finding.change), finding.cure, self._trial(outcome, found, 1), finding.safe),
+            ),
+        )
+
+    def _unproved(self) -> list[Finding]:
+        """A failure that no trial cured: the strongest suspicions, as warnings."""
+        likely = [f for f in self.suspected if f.alarms and not f.sure and f.prior >= SUSPICIOUS]
+        return sorted(likely, key=lambda f: -f.prior)[:3]
+
+    def _remedy(self, found: Found) -> Remedy:
+        change = self._written(merged(found.ideas))
+        assert found.outcome is not None
+        return Remedy(change, says(change), self._trial(found.outcome, found, found.seeds), False)
+
+    def _trial(self, outcome: Outcome, found: Found, seeds: int) -> Trial | None:
+        if outcome.score is None:
+            return None
+        chance, value = outcome.score.chance, outcome.score.value
+        before = self._score_before(found, chance)
+        return Trial(f"held-out {outcome.score.metric}", before, value, outcome.steps, seeds)
+
+    def _score_before(self, found: Found, chance: float) -> float:
+        """The figure without any change: the script's own, or that of the unchanged trial."""
+        unchanged = self.trials.known.get(self.trials.key({}))
+        if unchanged is not None and unchanged.score is not None:
+            return unchanged.score.value
+        own = next((s for s in self.chart.scores if s.part == "valid"), None)
+        return own.value if own is not None else chance + found.before * (1 - chance)
+
+    def _written(self, change: Change) -> dict[str, Any]:
+        """A change as people write it: a number of epochs, an optimiser by name, no keys of our own."""
+        plain = {k: v for k, v in change.items() if k != "epochs_times"}
+        epochs = self.chart.loop.epochs if self.chart.loop is not None else math.nan
+        if "epochs_times" in change and math.isfinite(epochs):
+            plain["epochs"] = math.ceil(max(1.0, epochs) * change["epochs_times"])
+        return {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in plain.items()}
+
+
+def says(change: Change) -> str:
+    """A change in words."""
+    return ", ".join(f"{key.replace('_', ' ')} {_plain(value)}" for key, value in change.items())
+
+
+def _plain(value: Any) -> str:
+    if value is True:
+        return "on"
+    return f"{value:g}" if isinstance(value, float) else str(value)
