@@ -57,7 +57,8 @@ def _cause(chart: Chart, finite: list[StepVitals]) -> tuple[str, float]:
     fair = rates is not None and peak_rate(chart) <= rates[1]
     operations = [name for loss in chart.losses for name in (*loss.path, *loss.before)]
     grown = len(finite) > 1 and finite[-1].loss > 3 * abs(finite[0].loss)
-    unstable = any(loss.unstable for loss in chart.losses) or any(name in LOGS for name in operations)
+    unstable = any(loss.unstable or loss.kind == "log" for loss in chart.losses)
+    unstable = unstable or any(name in LOGS for name in operations)
     if born in FRAGILE or (unstable and not grown and born in ("", "the loss")):
         return "unstable_loss_impl", 0.8 if born else 0.7
     if fair and recurrent(chart):
