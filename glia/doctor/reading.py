@@ -110,9 +110,9 @@ def way(chart: Chart, loss: LossFacts) -> tuple[str, ...] | None:
         return (graph_way(loss) or None) if loss.kind in (*OF_CLASSES, *OF_YES) else None
     if known == "other":
         return None
-    if last is not None and last.name == "linear" and min(last.outputs, loss.outputs, loss.classes) > 0:
-        if last.outputs != loss.outputs:  # the answers are put together from several layers
-            return None
+    told = last is not None and last.name == "linear" and min(last.outputs, loss.outputs, loss.classes) > 0
+    if told and last is not None and last.outputs != loss.outputs:  # the answers are put together from several layers
+        return None
     names = [name for name in known.split("+") if name != "none"] + ([loss.applied] if loss.applied else [])
     joined = "+".join(names).replace("log_softmax+exp", "softmax")
     found: list[str] = []
@@ -165,7 +165,7 @@ def detached(model: ModelFacts) -> OperationFacts | None:
 
 
 def gradient_fades(chart: Chart, share: float = 1e-2) -> bool:
-    """At the first measured step, is the gradient of the first layer, for its weights, this much less than the last's?"""
+    """Is the first layer's gradient, for its weights, this much less than the last's, at the first measured step?"""
     first = [v for v in chart.layers if chart.layers[0].step == v.step and v.leaf and v.weighted]
     sizes = [v.grad_norm / v.weight_norm for v in first if v.weight_norm > 0 and isfinite(v.grad_norm)]
     return len(sizes) > 2 and sizes[-1] > 0 and sizes[0] / sizes[-1] < share

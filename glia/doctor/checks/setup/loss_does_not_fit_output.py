@@ -80,7 +80,7 @@ def _cases(chart: Chart, loss: LossFacts, activations: tuple[str, ...]) -> Itera
         yield from _raw(loss)
     elif loss.kind in (*OF_CLASSES, "bce"):
         yield from _no_probabilities(loss, activations, kind)
-    if kind == "numbers" and loss.kind not in (*OF_CLASSES, *OF_YES):
+    if kind == "numbers" and loss.kind not in (*OF_CLASSES, *OF_YES) and not classes_on_one_output(chart, loss):
         yield from _out_of_reach(chart, activations)
     if kind == "multilabel" and activations[-1:] == ("softmax",):
         yield Case(
