@@ -13,6 +13,7 @@ FEWEST = 20  # rows of a part, below which nothing is said
 ROWS_OF_CLASS = 10  # training rows of a class, below which one column may fit it by chance
 INDICATORS = 64  # classes that are looked at
 NEIGHBOURS = 5
+LITTLE = 0.2  # where neighbours tell less than this beyond chance, class means may tell more
 TRAIN_ROWS, VALID_ROWS = 2000, 1000  # rows among which neighbours are sought
 DIRECTIONS = 64  # columns that distances are taken in; more are projected
 WIDE = 3.0  # standard deviations at which a column is cut off, for distances
@@ -135,7 +136,7 @@ def _neighbours(train: Tensor, ours: Tensor, valid: Tensor, theirs: Tensor, clas
     train, ours = _every(train, ours, TRAIN_ROWS)
     valid, theirs = _every(valid, theirs, VALID_ROWS)
     train, valid = train.clamp(-WIDE, WIDE), valid.clamp(-WIDE, WIDE)
-    by_means = _by_means(train, ours, valid, theirs) if classes else (-math.inf,) * 3
+    by_means = _by_means(train, ours, valid, theirs) if classes else None
     if train.shape[1] > DIRECTIONS:
         directions = _widest(train)
         train, valid = train @ directions, valid @ directions
@@ -144,8 +145,9 @@ def _neighbours(train: Tensor, ours: Tensor, valid: Tensor, theirs: Tensor, clas
     within = _nearest(valid, valid, itself=False)
     score = _hits if classes else _explained
     found = score(ours[among], ours), score(ours[across], theirs), score(theirs[within], theirs)
-    names = "neighbours_train", "neighbours_valid", "neighbours_within"
-    return {name: max(pair) for name, *pair in zip(names, found, by_means, strict=True)}
+    if by_means is not None and max(found) < LITTLE:
+        found = by_means
+    return dict(zip(("neighbours_train", "neighbours_valid", "neighbours_within"), found, strict=True))
 
 
 def _by_means(train: Tensor, ours: Tensor, valid: Tensor, theirs: Tensor) -> tuple[float, float, float]:

@@ -491,3 +491,19 @@ def test_figures_are_plain_numbers() -> None:
     chart = measured((train[0] * 999, train[1].roll(7)), valid, 10)
     for finding in judged(chart):
         assert all(not isinstance(value, np.generic | torch.Tensor) for value in finding.evidence.values())
+
+
+def test_held_out_rows_in_another_place() -> None:
+    train, (x, y) = halves(*blobs())
+    found = only(measured(train, (x * 0.5 + 3, y), 3), "GL113")
+    assert (found.cause, found.sure) == ("val_preprocessing_mismatch", False)
+
+
+def test_labels_of_sparse_rows_off_their_rows() -> None:
+    y = torch.arange(1200) % 6
+    likely = 0.03 + 0.1 * functional.one_hot(torch.arange(300) % 6, 6).T.float()
+    x = torch.bernoulli(likely[y], generator=torch.Generator().manual_seed(0))
+    mixed = order(1200)
+    (rows, labels), valid = halves(x[mixed], y[mixed])
+    assert codes(measured((rows, labels), valid, 6), notes=False) == set()
+    assert only(measured((rows, labels.roll(1)), valid, 6), "GL114").cause == "labels_corrupted"
