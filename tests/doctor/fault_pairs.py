@@ -93,7 +93,7 @@ def never_cleared() -> Chart:
 
 def twice_softmax() -> Chart:
     model = mlp()
-    return train(model, sgd(model), (X, Y), lambda out, y: F.cross_entropy(out.softmax(1).squeeze(), y))
+    return train(model, sgd(model, 0.03), (X, Y), lambda out, y: F.cross_entropy(out.softmax(1).squeeze(), y))
 
 
 def log_softmax() -> Chart:

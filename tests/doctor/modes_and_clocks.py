@@ -70,12 +70,13 @@ def moded(before_training: str, before_evaluation: str, first_epoch: str = "trai
 def unwatched(validated: bool) -> Chart:
     model = mlp()
     optimizer = sgd(model)
+    loader = DataLoader(TensorDataset(X[:200], Y[:200]), batch_size=32)
     with glia.listen() as chart:
         for _ in range(20):
-            fetched(LOADER, model, optimizer)
+            fetched(loader, model, optimizer)
             if validated:
                 with torch.no_grad():
-                    F.cross_entropy(model(X[:50]), Y[:50])
+                    F.cross_entropy(model(X[200:]), Y[200:])
     return chart
 
 

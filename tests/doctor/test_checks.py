@@ -85,7 +85,7 @@ def falling(first: float, last: float, steps: int = 200) -> list[StepVitals]:
 
 def test_large_inputs_are_no_fault_in_a_run_that_learns():
     layers = [LayerVitals(0, "0", "Linear", input=Spread(120.0, 70.0, 0.0, 255.0), weight_norm=1.0)]
-    assert codes(Chart(steps=falling(2.3, 2.29), layers=layers)) == ["GL101"]
+    assert "GL101" in codes(Chart(steps=falling(2.3, 2.29), layers=layers))
     assert codes(Chart(steps=falling(2.3, 0.4), layers=layers)) == []
 
 
