@@ -495,7 +495,7 @@ def test_figures_are_plain_numbers() -> None:
 
 def test_held_out_rows_in_another_place() -> None:
     train, (x, y) = halves(*blobs())
-    found = only(measured(train, (x * 0.5 + 3, y), 3), "GL113")
+    found = only(measured(train, (x * 0.5 + 5, y), 3), "GL113")
     assert (found.cause, found.sure) == ("val_preprocessing_mismatch", False)
 
 
