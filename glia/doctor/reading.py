@@ -1,10 +1,10 @@
-"""Reading: what several checks want to know of a chart: the labels, the layers, the way from the last layer to the loss."""
+"""Reading: what several checks want to know of a chart: labels, layers, what comes between the last one and the loss."""
 
 from collections.abc import Sequence
 from math import isfinite, nan
 from typing import Any
 
-from glia.vitals.chart import Chart, LabelFacts, LayerVitals, LossFacts, ModelFacts, OperationFacts
+from glia.vitals.chart import Chart, LabelFacts, LayerVitals, LossFacts, ModelFacts, OperationFacts, Spread
 
 CROSS_ENTROPY: dict[str, Any] = {"loss": "CrossEntropyLoss", "target": "index", "output_activation": "none"}
 WITH_LOGITS: dict[str, Any] = {"loss": "BCEWithLogitsLoss", "output_activation": "none"}
@@ -181,3 +181,23 @@ def out_of(labels: LabelFacts | None, low: float, high: float, margin: float = 0
 def largest(values: Sequence[float]) -> float:
     """The largest of those that are known; NaN without any."""
     return max((value for value in values if isfinite(value)), default=nan)
+
+
+def follows(chart: Chart, one: OperationFacts, other: OperationFacts, between: Sequence[OperationFacts]) -> bool:
+    """Is a layer fed with what another gave, so far as is known? Operations stand in the order of their calls, and
+    layers side by side (queries, keys) stand there like layers in a row; what they were given tells them apart.
+    """
+    if one.name == other.name and one.outputs and other.inputs and one.outputs != other.inputs:
+        return False
+    first, second = vitals(chart, one.module), vitals(chart, other.module)
+    if first is None or second is None or first is second:
+        return True
+    if alike(first.input, second.input):
+        return False
+    return bool(between) or alike(first.output, second.input)
+
+
+def alike(one: Spread, other: Spread) -> bool:
+    """Are these the same numbers, as far as their mean, deviation and range say?"""
+    pairs = [(one.mean, other.mean), (one.std, other.std), (one.low, other.low), (one.high, other.high)]
+    return all(abs(a - b) <= 1e-3 * (one.std + 1e-9) for a, b in pairs)

@@ -5,8 +5,8 @@ Hurts: its gradient fades where the answers are most wrong, or it cannot reach t
 Evidence: the loss that was recognised, the kind of labels, what follows the last layer.
 Cure: cross-entropy for classes, binary cross-entropy for yes and no, squared error for numbers.
 Not a fault when: the run learns with it (squared error on classes often does); the numbers are shares between 0 and 1.
-Source: Golik, Doetsch, Ney 2013, "Cross-entropy vs. squared error training"; Bishop 2006, section 5.2; Janocha, Czarnecki
-    2017, arXiv 1702.05659.
+Source: Golik, Doetsch, Ney 2013, "Cross-entropy vs. squared error training"; Janocha, Czarnecki 2017, arXiv 1702.05659;
+    Bishop 2006, section 5.2.
 """
 
 from collections.abc import Iterator
