@@ -422,8 +422,13 @@ def test_held_out_rows_of_another_scale(factor: float) -> None:
     chart = measured(train, (x * factor, y), 10)
     found = only(chart, "GL113")
     assert (found.cause, found.sure, found.severity) == ("val_preprocessing_mismatch", True, "error")
-    good = replace(chart, scores=[ScoreFacts("accuracy", "valid", 0.9, 0.1)])
-    assert only(good, "GL113").severity == "note"
+
+
+def test_another_scale_that_is_answered_well_is_a_note_unless_it_is_absurd() -> None:
+    train, (x, y) = digits()
+    good = [ScoreFacts("accuracy", "valid", 0.9, 0.1)]
+    assert only(replace(measured(train, (x * 8, y), 10), scores=good), "GL113").severity == "note"
+    assert only(replace(measured(train, (x * 255, y), 10), scores=good), "GL113").sure
 
 
 def test_held_out_columns_in_another_order() -> None:

@@ -5,7 +5,7 @@ Hurts: the network is asked about inputs that it has never seen the like of, and
 Evidence: ratios of root mean squares and deviations, distance of means; how well nearest training rows tell held-out
     labels, and how well each part tells its own.
 Cure: prepare both parts with the same function and the training rows' figures.
-Not a fault when: the held-out answers are good all the same (then it is a note).
+Not a fault when: the held-out answers are good all the same (then it is a note, unless the scale is absurd).
 Source: Breck, Polyzotis, Roy, Whang, Zinkevich 2019, "Data validation for machine learning".
 """
 
@@ -16,7 +16,7 @@ from glia.doctor.learning import skill
 from glia.vitals.chart import Chart, SplitFacts
 
 RULE = Rule("GL113", "valid-prepared-differently", "val_preprocessing_mismatch")
-RATIO = 5.0
+RATIO, ABSURD = 5.0, 20.0  # the second counts whatever the answers: argmax may not mind the scale
 SHIFT, WIDTH = 2.0, 2.5  # distance of the means in deviations, and ratio of the deviations, that make a symptom
 FEWEST_ROWS, ENOUGH_ROWS = 20, 100
 SKILLED = 0.5  # skill on held-out rows that another preparation would not leave
@@ -32,9 +32,10 @@ def check(chart: Chart) -> Iterator[Finding]:
     if not scaled and not _elsewhere(split) and not _moved(split):
         return
     good = skill(chart)
-    severity, sure = ("note", False) if good is not None and good >= SKILLED else ("error", scaled)
+    absurd = split.scale > ABSURD or split.scale < 1 / ABSURD
+    answered = good is not None and good >= SKILLED and not absurd
     yield RULE.finding(
-        "note" if severity == "note" else "error",
+        "note" if answered else "error",
         "the held-out inputs",
         {
             "scale_to_training_inputs": split.scale,
@@ -48,7 +49,7 @@ def check(chart: Chart) -> Iterator[Finding]:
         "prepare both with the same function, fitted on the training rows",
         safe=True,
         prior=0.95 if scaled else 0.7,
-        sure=sure,
+        sure=scaled and not answered,
     )
 
 
