@@ -97,6 +97,14 @@ def test_noise_about_the_loss_of_a_constant_answer_is_not_oscillation():
     assert not list(oscillating.check(still))  # nothing moves: only the batches differ
 
 
+def test_jumps_under_heavy_dropout_are_laid_at_the_dropout():
+    generator = torch.Generator().manual_seed(0)
+    above = (2.3 * torch.rand(400, generator=generator) * 20).tolist()
+    for p, cause in ((0.5, "lr_too_high"), (0.9, "dropout_too_high")):
+        models = [ModelFacts("Net", operations=(OperationFacts("dropout", option=p),))]
+        assert one(oscillating.check, run(above, models=models)).cause == cause
+
+
 def test_a_loss_far_up_without_any_gradient_is_laid_at_the_output():
     chart = run([50.0] * 200)
     assert one(loss_not_falling.check, chart).cause == "lr_too_high"
