@@ -4,15 +4,16 @@ import copy
 import json
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
-from itertools import count
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import count, repeat
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 
-from exam import faults_of_data, faults_of_loop, faults_of_model
+from exam import faults_of_data, faults_of_loop, faults_of_model, gan
 from exam.faults import FAULTS, Fault
 from exam.odd import draw_odd
 from exam.program import Program
@@ -20,13 +21,19 @@ from exam.samples import draw_sample
 from exam.script import write
 from exam.trial import run_script
 
-GROUPS = (faults_of_data, faults_of_loop, faults_of_model)
-SOUND, MIDDLING = 0.25, 0.65
+GROUPS = (faults_of_data, faults_of_loop, faults_of_model)  # importing them fills the list
+NAMED = {fault.name: fault for fault in FAULTS}
+LASTING = (  # faults that more steps do not mend
+    "upwards", "no_step", "rate_far_up", "loss_made_anew", "another_model", "gradients_cleared_late", "heavy_penalty",
+    "column_against_row", "share_of_one", "two_sided_loss", "nearly_all_dropped",
+)  # fmt: skip
+LONGER, BLOCK = 60, 20
+SOUND, MIDDLING, ENOUGH = 0.25, 0.65, 0.08
 
 
 @dataclass
 class Draft:
-    """A program as files, and what is known of it. twin: the same without its fault."""
+    """A program as files, and what is known of it. twin: the same without its fault. longer: with twice the epochs."""
 
     script: str
     arrays: dict[str, np.ndarray] | None
@@ -34,6 +41,7 @@ class Draft:
     truth: dict[str, Any]
     shows: str = "worse"
     twin: "Draft | None" = field(default=None, repr=False)
+    longer: "Draft | None" = field(default=None, repr=False)
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +111,10 @@ def verified(draft: Draft) -> str:
     draft.truth |= {"skill": round(skill, 3), "seconds": round(seconds, 2)}
     if draft.twin is None:
         low, high = draft.truth.pop("wanted", (SOUND, 1.01))
-        return "" if low <= skill <= high else f"skill not {low} to {high}"
+        if not low <= skill <= high:
+            return f"skill not {low} to {high}"
+        more = draft.longer.skill() if draft.longer else None
+        return "more epochs would gain" if more and more[0] > skill + ENOUGH else ""
     twin = draft.twin.skill()
     if twin is None or twin[0] < SOUND:
         return "twin does not learn"
@@ -112,76 +123,139 @@ def verified(draft: Draft) -> str:
     return "" if twin[0] - skill >= needed else "does not show"
 
 
-class Drawing:
-    """Fills a folder with numbered programs."""
+def draw(out: Path, wanted: int, seed: int, *, jobs: int = 1, long: int = 0) -> Counter[str]:
+    """Fills a folder with numbered programs, half of them sick. What was dropped, and why, is counted."""
+    drawing = Drawing(out, seed, jobs)
+    drawing.sick(wanted // 2)
+    drawing.healthy(wanted - wanted // 2)
+    drawing.long(long)
+    return drawing.dropped
 
-    def __init__(self, out: Path, seed: int, say: Any = print) -> None:
-        self.out, self.seed, self.say = out, seed, say
+
+class Drawing:
+    """The state of a draw. Which programs come does not depend on the number of jobs."""
+
+    def __init__(self, out: Path, seed: int, jobs: int) -> None:
+        self.out, self.seed = out, seed
+        self.pool = ThreadPoolExecutor(jobs)
         self.kept = 0
         self.dropped: Counter[str] = Counter()
 
     def sick(self, wanted: int) -> None:
-        """One fault after the other, in rounds, so that all are seen alike."""
+        """One fault after the other, in rounds, so that all are seen alike. One that never shows is given up."""
         failures: Counter[str] = Counter()
-        done = 0
+        last = self.kept + wanted
         for turn in count():
-            order = list(FAULTS)
-            Random(f"{self.seed} order {turn}").shuffle(order)
-            for fault in order:
-                if done == wanted:
-                    return
-                if failures[fault.name] > 12:
-                    continue
-                draft = self._one_sick(fault, turn, failures)
-                done += draft is not None
+            names = [name for name in (*(f.name for f in FAULTS), "gan", "gan again") if failures[name] < 9]
+            Random(f"{self.seed} order {turn}").shuffle(names)
+            tries = self.pool.map(self._one_sick, names[: last - self.kept], repeat(turn))
+            for draft, dropped in tries:
+                for name, why in dropped:
+                    failures[name] += 1
+                    self.dropped[f"sick, {name}: {why}"] += 1
+                if draft is not None:
+                    self._keep(draft)
+            if self.kept == last:
+                return
 
-    def _one_sick(self, fault: Fault, turn: int, failures: Counter[str]) -> Draft | None:
-        tried = 0
+    def _one_sick(self, name: str, turn: int) -> tuple[Draft | None, list[tuple[str, str]]]:
+        """Up to three tries of one fault."""
+        dropped: list[tuple[str, str]] = []
         for attempt in range(60):
-            draft = draw_sick(Random(f"{self.seed} {fault.name} {turn} {attempt}"), fault)
+            rng = Random(f"{self.seed} {name} {turn} {attempt}")
+            draft = sick_gan(rng) if name.startswith("gan") else draw_sick(rng, NAMED[name])
             if draft is None:
                 continue
             why = verified(draft)
             if not why:
-                self._keep(draft)
-                return draft
-            self.dropped[f"sick, {fault.name}: {why}"] += 1
-            failures[fault.name] += 1
-            tried += 1
-            if tried == 3:
+                return draft, dropped
+            dropped.append((name, why))
+            if len(dropped) == 3:
                 break
-        return None
+        return None, dropped
 
     def healthy(self, wanted: int) -> None:
-        """Two in five are hard, one in four looks odd, the others are plain."""
-        done = 0
+        """Two in five are hard, one in five looks odd, the others are plain."""
+        last = self.kept + wanted
+        for start in count(0, BLOCK):
+            numbers = range(start, start + BLOCK)
+            rngs = [Random(f"{self.seed} healthy {number}") for number in numbers]
+            drafts = [draw_healthy(rng, number) for rng, number in zip(rngs, numbers)]
+            for draft, why in zip(drafts, self.pool.map(verified, drafts)):
+                if self.kept == last:
+                    return
+                if why:
+                    self.dropped[f"healthy, {draft.truth['fault']}: {why}"] += 1
+                else:
+                    self._keep(draft)
+
+    def long(self, wanted: int) -> None:
+        """Programs that take minutes, tried at a small part of their length, sick and healthy by turns."""
+        last = self.kept + wanted
         for number in count():
-            if done == wanted:
+            if self.kept == last:
                 return
-            draft = draw_healthy(Random(f"{self.seed} healthy {number}"), done)
-            why = verified(draft)
-            if why:
-                self.dropped[f"healthy, {draft.truth['fault']}: {why}"] += 1
+            draft = draw_long(Random(f"{self.seed} long {number}"), sick=number % 2 == 0)
+            if draft is None:
                 continue
-            self._keep(draft)
-            done += 1
+            short, whole = draft
+            why = verified(short)
+            if why:
+                self.dropped[f"long, {short.truth['fault']}: {why}"] += 1
+                continue
+            whole.truth = {**short.truth, "length": LONGER}
+            self._keep(whole)
 
     def _keep(self, draft: Draft) -> None:
         name = f"{self.kept:03d}-{'sick' if draft.truth['sick'] else 'healthy'}"
         draft.save(self.out / name)
         (self.out / name / "truth.json").write_text(json.dumps(draft.truth, indent=1) + "\n")
         self.kept += 1
-        self.say(f"{name} {draft.truth['fault']} {draft.truth['kind']} skill {draft.truth['skill']}", flush=True)
+        print(name, draft.truth["fault"], draft.truth["kind"], "skill", draft.truth["skill"], flush=True)
+
+
+def sick_gan(rng: Random) -> Draft:
+    """Two networks against each other, with a fault."""
+    name = rng.choice(list(gan.FAULTS))
+    script, twin = gan.draw_gan(rng, name)
+    truth = {"sick": True, "fault": name, "causes": list(gan.FAULTS[name][0]), "kind": "gan", "data": "points"}
+    return Draft(script, None, 0.0, {**truth, "style": "two networks"}, twin=Draft(twin, None, 0.0, {}))
+
+
+def healthy_gan(rng: Random) -> Draft:
+    truth = {"sick": False, "fault": "plain", "causes": [], "kind": "gan", "data": "points", "style": "two networks"}
+    return Draft(gan.draw_gan(rng, None)[0], None, 0.0, truth)
+
+
+def draw_long(rng: Random, sick: bool) -> tuple[Draft, Draft] | None:
+    """The short form of a program and its whole form, with so many times the rows; None where there is none."""
+    p = draw_sample(rng)
+    p.stored, p.rows = False, 800
+    fault = NAMED[rng.choice(LASTING)] if sick else None
+    if p.data.make.__module__.endswith("tables") or p.data.name == "digits" or p.style == "closure":
+        return None
+    twin = None
+    if fault is not None:
+        change = fault.change(p, rng)
+        if next(change, "does not fit") == "does not fit":
+            return None
+        twin = copy.deepcopy(p)
+        next(change, None)
+    if p.stored or p.schedule or p.patience:
+        return None
+    short = drafted(p, fault, "long")
+    short.twin = drafted(twin) if twin else None
+    p.rows *= LONGER
+    return short, drafted(p, fault, "long")
 
 
 def draw_healthy(rng: Random, number: int) -> Draft:
     """A sound program: a hard one, one that looks odd, or a plain one."""
-    if number % 5 in (0, 2):
-        draft = drafted(draw_sample(rng, hard=True), name="hard")
-        draft.truth["wanted"] = (0.2, MIDDLING)
-    elif number % 5 == 4:
-        p, name = draw_odd(rng)
-        draft = drafted(p, name=name)
-    else:
-        draft = drafted(draw_sample(rng), name="plain")
+    if number % 20 == 1:
+        return healthy_gan(rng)
+    hard, odd = number % 5 in (0, 2), number % 5 == 4
+    p, name = draw_odd(rng) if odd else (draw_sample(rng, hard=hard), "hard" if hard else "plain")
+    draft = drafted(p, name=name)
+    draft.longer = drafted(replace(p, epochs=2 * p.epochs), name=name)
+    draft.truth["wanted"] = (0.2, MIDDLING) if hard else (SOUND, 1.01)
     return draft

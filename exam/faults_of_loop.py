@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from random import Random
 
-from exam.faults import ANY, DEEP, fault
+from exam.faults import ANY, DEEP, LAYERED, fault
 from exam.program import Optimiser, Program
 from exam.samples import dense_layers
 
@@ -158,6 +158,19 @@ def another_model(p: Program, rng: Random) -> Iterator[None]:
         p.form = "class" if len(p.layers) > 2 else "functional"
     yield
     p.optimiser.parameters = "Net().parameters()"
+
+
+@fault("params_not_in_optimizer", kinds=LAYERED)
+def plain_list(p: Program, rng: Random) -> Iterator[None]:
+    if not _stepwise(p):
+        return
+    _single(p)
+    p.form = "listed"
+    if p.kind == "mlp":
+        p.units = 8
+        p.layers = dense_layers(p, 3)
+    yield
+    p.form = "unlisted"
 
 
 @fault("frozen_params", "params_not_in_optimizer", kinds=(*BODIED, "mlp", "cnn"))

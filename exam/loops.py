@@ -46,10 +46,7 @@ def step_lines(p: Program) -> list[str]:
         step = []
     elif p.step == "rare":
         step = ["if (epoch + 1) % 100 == 0:", *deeper(step)]
-    if p.wrap == "loss":
-        ahead = ["loss, out = model(x, y)"]
-    else:
-        ahead = [FORWARD[p.wrap].format("x"), f"loss = {p.loss}"]
+    ahead = [FORWARD[p.wrap].format("x"), f"loss = {p.loss}"] if p.wrap != "loss" else ["loss, out = model(x, y)"]
     if p.bfloat:
         ahead = ['with torch.autocast("cpu", dtype=torch.bfloat16):', *deeper(ahead)]
     clip = [f"nn.utils.clip_grad_norm_(model.parameters(), {p.clip})"] if p.clip else []

@@ -33,6 +33,10 @@ def model_text(p: Program) -> tuple[str, str]:
 def _stack(p: Program, layers: list[str]) -> tuple[list[str], list[str], str]:
     """Layers as a class: all but the last in one Sequential, or each a member that forward() calls."""
     head = layers[-1]
+    if p.form in ("listed", "unlisted") and not p.body_detached:
+        inner = "".join(f"            {layer},\n" for layer in layers[:-1])
+        held = f"nn.ModuleList([\n{inner}        ])" if p.form == "listed" else f"[\n{inner}        ]"
+        return [f"self.blocks = {held}"], ["h = x", "for block in self.blocks:", "    h = block(h)"], head
     if p.form != "functional" or p.body_detached:
         inner = "".join(f"            {layer},\n" for layer in layers[:-1])
         return [f"self.body = nn.Sequential(\n{inner}        )"], ["h = self.body(x)"], head

@@ -33,7 +33,15 @@ RATES = {  # kind -> sound rates for Adam and its kin, and for SGD with momentum
     "autoencoder": ((0.002, 0.004), None),
     "rare": ((0.005, 0.01), (0.02, 0.05)),
 }
-STEPS = {"cnn": 200, "cnn-norm": 180, "transformer": 260, "recurrent": 350, "language": 300, "linear": 400}
+STEPS = {
+    "cnn": 200,
+    "cnn-norm": 180,
+    "transformer": 260,
+    "recurrent": 350,
+    "language": 300,
+    "linear": 400,
+    "autoencoder": 900,
+}
 UNITS = {"mlp": (24, 32, 64, 128), "cnn": (8, 12, 16), "cnn-norm": (8, 12, 16)}
 
 
