@@ -1,5 +1,6 @@
 """The clock counts what a sleep costs, sees what is kept, and leaves the loader and its random numbers alone."""
 
+import mmap
 import time
 
 import pytest
@@ -8,6 +9,13 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from glia.vitals.clock import MOST_SAMPLES, MOST_STEPS, clock
+
+
+def page() -> mmap.mmap:
+    """Half a megabyte from the system itself: a tensor may get what earlier tests gave back."""
+    memory = mmap.mmap(-1, 2**19, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.write(b"x" * 2**19)
+    return memory
 
 
 class Slow(Dataset):
@@ -75,7 +83,7 @@ def test_memory_that_is_kept_is_seen_and_what_the_observer_holds_is_not():
     kept = []
     with clock() as c:
         for _ in range(200):
-            kept.append(torch.ones(2**17))  # half a megabyte
+            kept.append(page())
             c.step()
     seen = c.facts().memory
     assert len(seen) <= MOST_SAMPLES
@@ -83,7 +91,7 @@ def test_memory_that_is_kept_is_seen_and_what_the_observer_holds_is_not():
     assert seen[len(seen) // 2] - seen[0] == pytest.approx((seen[-1] - seen[0]) / 2, rel=0.3)
     with clock() as c:
         for step in range(50):
-            kept.append(torch.ones(2**17))
+            kept.append(page())
             c.held = (step + 1) * 2**19
             c.step()
     assert abs(c.facts().memory[-1] - c.facts().memory[0]) < 4e6
