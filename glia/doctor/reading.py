@@ -1,4 +1,4 @@
-"""Reading: what several checks want to know of a chart: labels, layers, what comes between the last one and the loss."""
+"""Reading: what several checks want to know of a chart: labels, layers, what comes after the last one."""
 
 from collections.abc import Sequence
 from math import isfinite, nan
