@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
-.PHONY: demo test check lint types format bench-accuracy clean
+.PHONY: demo test check lint types format bench-accuracy exam clean
 
 demo: $(STAMPS)/dev
 	$(BIN)/glia train digits
@@ -28,6 +28,15 @@ format: $(STAMPS)/dev
 bench-accuracy: $(STAMPS)/dev
 	$(BIN)/python -m benchmarks.accuracy
 
+# Draws training scripts, sick and healthy, lets the doctor see each, and writes the marks. An hour or more on two cores.
+EXAM := .exam
+COUNT ?= 300
+SEED ?= 0
+exam: $(STAMPS)/dev
+	test -d $(EXAM) || $(BIN)/python -m exam draw $(EXAM) --count $(COUNT) --seed $(SEED) --jobs 2
+	$(BIN)/python -m exam run $(EXAM) --glia $(BIN)/glia --jobs 2
+	$(BIN)/python -m exam mark $(EXAM) --markdown docs/doctor-exam.md
+
 # The dev extra pins a CPU build of torch; installed first, nothing else can pull in a larger one.
 $(STAMPS)/dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -37,4 +46,4 @@ $(STAMPS)/dev: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(EXAM) .pytest_cache .mypy_cache .ruff_cache

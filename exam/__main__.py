@@ -37,8 +37,9 @@ def _draw(options: argparse.Namespace) -> None:
     from exam.draw import draw
 
     dropped = draw(options.out, options.count, options.seed, jobs=options.jobs, long=options.long)
+    print(f"dropped {sum(dropped.values())}")
     for why, times in dropped.most_common():
-        print(f"dropped {times}: {why}")
+        print(f"{times:4d} {why}")
 
 
 def _run(options: argparse.Namespace) -> None:

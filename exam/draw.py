@@ -4,6 +4,7 @@ import copy
 import json
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import count, repeat
@@ -27,7 +28,7 @@ LASTING = (  # faults that more steps do not mend
     "upwards", "no_step", "rate_far_up", "loss_made_anew", "another_model", "gradients_cleared_late", "heavy_penalty",
     "column_against_row", "share_of_one", "two_sided_loss", "nearly_all_dropped",
 )  # fmt: skip
-LONGER, BLOCK = 60, 20
+LONGER, BLOCK = 60, 10
 SOUND, MIDDLING, ENOUGH = 0.25, 0.65, 0.08
 
 
@@ -124,39 +125,46 @@ def verified(draft: Draft) -> str:
 
 
 def draw(out: Path, wanted: int, seed: int, *, jobs: int = 1, long: int = 0) -> Counter[str]:
-    """Fills a folder with numbered programs, half of them sick. What was dropped, and why, is counted."""
-    drawing = Drawing(out, seed, jobs)
-    drawing.sick(wanted // 2)
-    drawing.healthy(wanted - wanted // 2)
-    drawing.long(long)
+    """Fills a folder with numbered programs, sick and healthy by turns. What was dropped, and why, is counted."""
+    drawing = Drawing(seed, jobs)
+    sick, healthy = drawing.sick(), drawing.healthy()
+    for number in range(wanted):
+        keep(next(healthy if number % 2 else sick), out, number)
+    for number, draft in zip(range(wanted, wanted + long), drawing.long()):
+        keep(draft, out, number)
+    drawing.pool.shutdown(cancel_futures=True)
     return drawing.dropped
+
+
+def keep(draft: Draft, out: Path, number: int) -> None:
+    name = f"{number:03d}-{'sick' if draft.truth['sick'] else 'healthy'}"
+    draft.save(out / name)
+    (out / name / "truth.json").write_text(json.dumps(draft.truth, indent=1) + "\n")
+    print(name, draft.truth["fault"], draft.truth["kind"], "skill", draft.truth["skill"], flush=True)
 
 
 class Drawing:
     """The state of a draw. Which programs come does not depend on the number of jobs."""
 
-    def __init__(self, out: Path, seed: int, jobs: int) -> None:
-        self.out, self.seed = out, seed
+    def __init__(self, seed: int, jobs: int) -> None:
+        self.seed = seed
         self.pool = ThreadPoolExecutor(jobs)
-        self.kept = 0
         self.dropped: Counter[str] = Counter()
 
-    def sick(self, wanted: int) -> None:
+    def sick(self) -> Iterator[Draft]:
         """One fault after the other, in rounds, so that all are seen alike. One that never shows is given up."""
         failures: Counter[str] = Counter()
-        last = self.kept + wanted
         for turn in count():
-            names = [name for name in (*(f.name for f in FAULTS), "gan", "gan again") if failures[name] < 9]
+            names = [*NAMED, "gan", "gan again"]
             Random(f"{self.seed} order {turn}").shuffle(names)
-            tries = self.pool.map(self._one_sick, names[: last - self.kept], repeat(turn))
-            for draft, dropped in tries:
-                for name, why in dropped:
-                    failures[name] += 1
-                    self.dropped[f"sick, {name}: {why}"] += 1
-                if draft is not None:
-                    self._keep(draft)
-            if self.kept == last:
-                return
+            for start in range(0, len(names), BLOCK):
+                block = [name for name in names[start : start + BLOCK] if failures[name] < 9]
+                for draft, dropped in self.pool.map(self._one_sick, block, repeat(turn)):
+                    for name, why in dropped:
+                        failures[name] += 1
+                        self._drop(f"sick, {name}: {why}")
+                    if draft is not None:
+                        yield draft
 
     def _one_sick(self, name: str, turn: int) -> tuple[Draft | None, list[tuple[str, str]]]:
         """Up to three tries of one fault."""
@@ -174,44 +182,34 @@ class Drawing:
                 break
         return None, dropped
 
-    def healthy(self, wanted: int) -> None:
+    def healthy(self) -> Iterator[Draft]:
         """Two in five are hard, one in five looks odd, the others are plain."""
-        last = self.kept + wanted
         for start in count(0, BLOCK):
             numbers = range(start, start + BLOCK)
-            rngs = [Random(f"{self.seed} healthy {number}") for number in numbers]
-            drafts = [draw_healthy(rng, number) for rng, number in zip(rngs, numbers)]
+            drafts = [draw_healthy(Random(f"{self.seed} healthy {number}"), number) for number in numbers]
             for draft, why in zip(drafts, self.pool.map(verified, drafts)):
-                if self.kept == last:
-                    return
                 if why:
-                    self.dropped[f"healthy, {draft.truth['fault']}: {why}"] += 1
+                    self._drop(f"healthy, {draft.truth['fault']}: {why}")
                 else:
-                    self._keep(draft)
+                    yield draft
 
-    def long(self, wanted: int) -> None:
+    def long(self) -> Iterator[Draft]:
         """Programs that take minutes, tried at a small part of their length, sick and healthy by turns."""
-        last = self.kept + wanted
         for number in count():
-            if self.kept == last:
-                return
-            draft = draw_long(Random(f"{self.seed} long {number}"), sick=number % 2 == 0)
-            if draft is None:
+            pair = draw_long(Random(f"{self.seed} long {number}"), sick=number % 2 == 0)
+            if pair is None:
                 continue
-            short, whole = draft
+            short, whole = pair
             why = verified(short)
             if why:
-                self.dropped[f"long, {short.truth['fault']}: {why}"] += 1
-                continue
-            whole.truth = {**short.truth, "length": LONGER}
-            self._keep(whole)
+                self._drop(f"long, {short.truth['fault']}: {why}")
+            else:
+                whole.truth = {**short.truth, "length": LONGER}
+                yield whole
 
-    def _keep(self, draft: Draft) -> None:
-        name = f"{self.kept:03d}-{'sick' if draft.truth['sick'] else 'healthy'}"
-        draft.save(self.out / name)
-        (self.out / name / "truth.json").write_text(json.dumps(draft.truth, indent=1) + "\n")
-        self.kept += 1
-        print(name, draft.truth["fault"], draft.truth["kind"], "skill", draft.truth["skill"], flush=True)
+    def _drop(self, why: str) -> None:
+        self.dropped[why] += 1
+        print("dropped", why, flush=True)
 
 
 def sick_gan(rng: Random) -> Draft:
