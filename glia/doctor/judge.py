@@ -21,11 +21,12 @@ from glia.vitals.chart import Chart
 
 WELL, LEARNED, POOR = 0.9, 0.55, 0.25  # skill: nothing to look for; only strong evidence speaks; a failure
 GAIN, CLOSED = 0.2, 0.4  # skill that a cure must bring, and the share of the way from there to perfect
+NEARLY = 0.75  # share of the way that makes up for half the gain, where the evidence is strong
 STRONG, SUSPICIOUS = 0.8, 0.5  # prior that may speak in a run that has learned; in one that nothing cured
 SHOWN = 0.3  # share of the largest gain from which an idea is told
 FLOOR_S, SHARE = 5.0, 0.2  # CPU time for trials: at least, and as a share of the run's
-TRIALS = 10  # trials that should fit into the budget; a long run is shortened for it
-FEWEST_STEPS = 60
+TRIALS = 7  # whole trials that should fit into the budget; a long run is shortened for it
+FEWEST_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def diagnose(
     bench = chart.bench
     if bench is None or bench.answers is None or bench.train is None or budget <= 0 or not bench.capture.optimizers:
         return Verdict(examine(chart, skip))
-    judge = Judge(chart, bench, suspect(chart, skip), budget, run_seconds)
+    judge = Judge(chart, bench, suspect(chart, skip), budget)
     findings = judge.verdict()
     return Verdict(findings, len(judge.trials.known), judge.trials.spent)
 
@@ -57,13 +58,11 @@ def diagnose(
 class Judge:
     """One chart, its suspicions, and the trials that settle them."""
 
-    def __init__(self, chart: Chart, bench: Bench, suspected: Sequence[Finding], budget: float, run_seconds: float):
+    def __init__(self, chart: Chart, bench: Bench, suspected: Sequence[Finding], budget: float):
         self.chart, self.bench, self.suspected = chart, bench, suspected
         usual = habits(chart, bench)
         self.trials = Trials(bench, usual, chart, budget)
-        if run_seconds and usual.steps:
-            affordable = int(budget / TRIALS / max(run_seconds / usual.steps, 1e-5))
-            self.trials.steps = max(1, min(usual.steps, max(FEWEST_STEPS, affordable)))
+        self.trials.shorten(TRIALS, FEWEST_STEPS)
 
     def verdict(self) -> list[Finding]:
         now = self._now()
@@ -102,7 +101,9 @@ class Judge:
     def _told(self, found: Found, sure: Sequence[Finding]) -> list[Finding]:
         """Findings of a run that does not do well, once the search is over."""
         closed = found.gain / max(1 - found.before, 1e-6)
-        if found.ideas and found.gain >= GAIN and closed >= CLOSED:
+        strong = max((idea.prior for idea in found.ideas), default=0.0) >= STRONG
+        plain, nearly = found.gain >= GAIN and closed >= CLOSED, found.gain >= GAIN / 2 and closed >= NEARLY
+        if found.ideas and (plain or (strong and nearly)):
             return self._confirmed(found, sure)
         if sure:
             return [self._with_trial(f, found) for f in sure]

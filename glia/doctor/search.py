@@ -16,6 +16,7 @@ from glia.vitals.chart import Chart
 
 LIKELY, TRUSTED = 0.5, 0.8  # prior: worth a trial alone; believed at once when it cures
 MOST_ALONE, MOST_POOL = 7, 6  # ideas tried alone; added one by one
+FAIR, MUCH = 0.75, 0.5  # skill and gain at which the search is content
 CURED, GOOD = 0.95, 0.93  # skill at which looking for others, and looking at all, ends
 UNNEEDED = 0.04  # skill that may be lost when an idea is taken out of the set
 SMALL = 0.05  # a gain worth following
@@ -54,21 +55,26 @@ class Search:
     def run(self) -> Found:
         """Search, and confirm what was found."""
         self._alone()
-        if self.skill < GOOD:
+        if not self.satisfied:
             self._together()
-        if self.knobs and self.skill < GOOD:
+        if self.knobs and not self.satisfied:
             self._turn_knobs()
-        if self.knobs and self.skill < GOOD:
+        if self.knobs and not self.satisfied:
             self._add()
         self._take_out()
         return self._confirm()
 
-    def _try(self, ideas: Sequence[Idea], keep: bool = True) -> float:
-        """Skill with these ideas; the best set is kept."""
+    @property
+    def satisfied(self) -> bool:
+        """Well enough; the rest is for the refinements at the end."""
+        return self.skill >= GOOD or (self.skill >= FAIR and self.skill - self.before >= MUCH)
+
+    def _try(self, ideas: Sequence[Idea]) -> float:
+        """Skill with these ideas; the best set is kept. One idea alone need not go on when nothing moves."""
         if self.trials.left <= 0:
             return 0.0
-        outcome = self.trials.attempt(merged(ideas))
-        if outcome.skill > self.skill + 0.01 and keep:
+        outcome = self.trials.attempt(merged(ideas), hopeful=len(ideas) > 1)
+        if outcome.skill > self.skill + 0.01:
             self.best, self.skill = list(ideas), outcome.skill
         return outcome.skill
 
@@ -87,7 +93,9 @@ class Search:
             return
         for swap in (None, 1e-3, 1e-2):
             ideas = plain if swap is None else [*plain, self._swapped(swap)]
-            if len(ideas) > 1 and self._try(ideas) >= GOOD:
+            if len(ideas) > 1:
+                self._try(ideas)
+            if self.satisfied:
                 return
 
     def _swapped(self, lr: float) -> Idea:
@@ -96,7 +104,7 @@ class Search:
     def _turn_knobs(self) -> None:
         """Learning rate, optimiser, steps and batches on top of the best so far; further in a direction that helps."""
         for idea in every.knobs(self.chart, self.seen):
-            if self.skill >= GOOD or self.trials.left <= 0:
+            if self.satisfied or self.trials.left <= 0:
                 return
             base = [i for i in self.best if not set(i.change) & set(idea.change) or not i.knob]
             reached = self._try([*base, idea])
@@ -109,7 +117,7 @@ class Search:
             [*self.evidence, *self.weak, *every.knobs(self.chart, self.seen)], key=lambda i: -(i.prior + i.gain)
         )
         for idea in pool[:MOST_POOL]:
-            if self.skill >= GOOD or self.trials.left <= 0:
+            if self.satisfied or self.trials.left <= 0:
                 return
             taken = {key for kept in self.best for key in kept.change}
             if not taken & set(idea.change):
@@ -150,7 +158,7 @@ class Search:
         known = every.knobs(self.chart, self.seen)
         longer = [i for i in known if "epochs_times" in i.change]
         swaps = [i for i in known if "optimizer" in i.change]
-        return [*longer, *swaps] if not any("optimizer" in i.change for i in self.best) else longer
+        return [*longer, *swaps[:1]] if not any("optimizer" in i.change for i in self.best) else longer
 
     def _measured(self, ideas: Sequence[Idea]) -> Found:
         change = merged(ideas)

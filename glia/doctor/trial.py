@@ -21,6 +21,7 @@ from glia.vitals.tape import Call, Ref, leaves, mapped
 
 LOOKS = (0.3, 0.6)  # of the steps, at which a trial may end early
 DONE, HOPELESS = 0.97, 0.02  # skill: nothing more to gain; nothing gained so far
+STILL = 0.02  # share of its first value by which a loss that moves has moved
 SLOPE = 1e-8
 
 
@@ -69,19 +70,13 @@ def habits(chart: Chart, bench: Bench) -> Habits:
         batch_rows=bench.batch_rows,
         accumulate=max(1, round(chart.backwards / cycles)) if loop.steps else 1,
         zero_grad=not (len(carried) >= 3 and sum(carried) >= 0.9 * len(carried)),
-        cleared_late=chart.backwards > 0 and _all_zero(chart),
+        cleared_late=loop.cleared_late >= 0.9,
         step=loop.steps > 0,
         eval_in_training=loop.training_mode == 0,
         shuffle=loop.shuffled is not False,
         clip=loop.clip,
         rates=[rate / first for rate in rates] if varied else [],
     )
-
-
-def _all_zero(chart: Chart) -> bool:
-    """Every measured step found gradients that were there and zero."""
-    norms = [s.grad_norm for s in chart.steps if s.grad_norm == s.grad_norm]
-    return len(norms) >= 3 and max(norms) == 0
 
 
 class Trials:
@@ -92,7 +87,6 @@ class Trials:
         self.budget, self.spent = budget, 0.0
         self.known: dict[tuple[Any, ...], Outcome] = {}
         self.train, self.held = self._parts()
-        self.step_seconds = math.nan
         self.steps = habits.steps  # of a trial; fewer where the script ran long
 
     def _parts(self) -> tuple[Sequence[int] | None, Rows | None]:
@@ -117,41 +111,58 @@ class Trials:
         return self.budget - self.spent
 
     @staticmethod
-    def key(change: Change, seed: int = 0, share: float = 1.0) -> tuple[Any, ...]:
+    def key(change: Change, seed: int = 0) -> tuple[Any, ...]:
         """Tells trials apart."""
-        return tuple(sorted((k, repr(v)) for k, v in change.items())), seed, share
+        return tuple(sorted((k, repr(v)) for k, v in change.items())), seed
 
-    def attempt(self, change: Change, seed: int = 0, share: float = 1.0) -> Outcome:
-        """Train a copy with the change. share: of the usual steps. What cannot be done comes back as an error."""
-        key = self.key(change, seed, share)
+    def shorten(self, count: int, fewest: int) -> None:
+        """Cut the steps of a trial so that about `count` whole ones fit into the budget; `fewest` are always made."""
+        if self.steps <= fewest:
+            return
+        whole, self.steps = self.steps, 8
+        began = time.process_time()
+        with torch.random.fork_rng(devices=[]):
+            outcome = self._made({}, 0, began, hopeful=True)
+        each = (time.process_time() - began) / max(1, outcome.steps)
+        self.spent += time.process_time() - began
+        self.steps = whole if outcome.error else max(fewest, min(whole, int(self.budget / count / max(each, 1e-6))))
+
+    def attempt(self, change: Change, seed: int = 0, *, hopeful: bool = True) -> Outcome:
+        """Train a copy with the change. hopeful: go on to the end even if nothing has been gained halfway.
+
+        What cannot be done comes back as an error.
+        """
+        key = self.key(change, seed)
         if key not in self.known:
             began = time.process_time()
-            try:
-                with torch.random.fork_rng(devices=[]):
-                    torch.manual_seed(mix("trial", seed) % 2**62)
-                    outcome = _Training(self, change, seed, share).run(began)
-            except Exception as error:  # a change that this network cannot take is no failure of the doctor
-                outcome = Outcome(
-                    0.0, None, 0, False, time.process_time() - began, error=f"{type(error).__name__}: {error}"
-                )
+            with torch.random.fork_rng(devices=[]):
+                outcome = self._made(change, seed, began, hopeful)
             self.spent += time.process_time() - began
             self.known[key] = outcome
         return self.known[key]
+
+    def _made(self, change: Change, seed: int, began: float, hopeful: bool) -> Outcome:
+        torch.manual_seed(mix("trial", seed) % 2**62)
+        try:
+            return _Training(self, change, seed, hopeful).run(began)
+        except Exception as error:  # a change that this network cannot take is no failure of the doctor
+            spent = time.process_time() - began
+            return Outcome(0.0, None, 0, False, spent, error=f"{type(error).__name__}: {error}")
 
 
 class _Training:
     """One attempt."""
 
-    def __init__(self, trials: Trials, change: Change, seed: int, share: float):
+    def __init__(self, trials: Trials, change: Change, seed: int, hopeful: bool):
         self.trials, self.bench, self.habits = trials, trials.bench, trials.habits
-        self.change, self.seed = change, seed
+        self.change, self.seed, self.hopeful = change, seed, hopeful
         bench = self.bench
         memo: dict[int, Any] = {}
         self.models = [copy.deepcopy(root, memo) for root in bench.capture.initial]
         if "units" in change and not resized(self.models, bench.steps, int(change["units"])):
             raise ValueError("the layers cannot be resized")
         if change.get("init") and "units" not in change:
-            _drawn_anew(self.models)
+            _drawn_anew(self.models, str(change["init"]))
         elif seed:
             _stirred(self.models, seed)
         if change.get("train_all") or change.get("optimizer_params"):
@@ -164,7 +175,7 @@ class _Training:
         self.inputs = _Inputs(bench, change)
         self.rows = trials.train if trials.train is not None else range(bench.rows)
         self.batch = int(change.get("batch_size") or self.habits.batch_rows) if bench.together else 0
-        epochs = float(change.get("epochs_times", 1.0)) * share
+        epochs = float(change.get("epochs_times", 1.0))
         per_epoch = max(1, math.ceil(len(self.rows) / self.batch)) if self.batch else len(bench.capture.batches)
         if "batch_size" in change and bench.together:
             before = max(1, math.ceil(len(self.rows) / max(1, self.habits.batch_rows)))
@@ -247,14 +258,16 @@ class _Training:
             first = last if first != first else first
             if steps in looks or not math.isfinite(last):
                 outcome = self._outcome(steps, first, last, began)
-                if not outcome.finite or outcome.skill >= DONE or self._out_of_time(steps):
+                if not outcome.finite or outcome.skill >= DONE or self._give_up(outcome, steps > looks[0]):
                     return outcome
                 self._train_mode()
         return self._outcome(steps, first, last, began)
 
-    def _out_of_time(self, steps: int) -> bool:
-        """A trial that would need more than is left is ended at a look."""
-        return self.trials.left <= 0
+    def _give_up(self, outcome: Outcome, late: bool) -> bool:
+        """Out of time; or an idea of many, and nothing has moved."""
+        still = abs(outcome.last_loss - outcome.first_loss) <= STILL * abs(outcome.first_loss)
+        useless = outcome.skill < HOPELESS and not self.hopeful
+        return self.trials.left - outcome.seconds <= 0 or (useless and (late or still))
 
     def _train_mode(self) -> None:
         """As the script has its models in training; or in train(), once the change sets the modes right."""
@@ -471,14 +484,18 @@ def _stirred(models: Sequence[nn.Module], seed: int) -> None:
                 parameter.copy_(flat[torch.randperm(flat.numel(), generator=generator)].reshape(parameter.shape))
 
 
-def _drawn_anew(models: Sequence[nn.Module]) -> None:
-    """First weights as torch draws them; a weight of a module that cannot say so gets Glorot's."""
+def _drawn_anew(models: Sequence[nn.Module], how: str) -> None:
+    """First weights as torch draws them; "he": He's for layers that are linear or convolve, with biases of 0."""
     for model in models:
         for module in model.modules():
             reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
+            plain = isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
             if callable(reset):
                 reset()
-            else:
-                for parameter in module._parameters.values():
-                    if parameter is not None and parameter.ndim > 1:
-                        nn.init.xavier_uniform_(parameter)
+            for parameter in module._parameters.values():
+                if parameter is None or not (plain and how == "he" or not callable(reset)):
+                    continue
+                if parameter.ndim > 1:
+                    nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+                elif plain:
+                    nn.init.zeros_(parameter)

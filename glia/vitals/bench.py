@@ -229,16 +229,26 @@ def identify(bench: Bench) -> Objective:
     try:
         with torch.no_grad():
             seen = [_scalar(bench, batch, draw, weights) for draw in draws]
-            edges = [
-                _scalar(bench, batch, draws[0].round(), weights),
-                _scalar(bench, batch, 1 - draws[0].round(), weights),
-            ]
     except Exception:  # a script's own operations may refuse a batch of this size
         if not small:
             return Objective()
         return _with_whole_batch(bench, weights)
-    unstable = numbers is None and not all(math.isfinite(edge) for edge in edges)
+    unstable = numbers is None and not all(_stands(bench, batch, edge, weights) for edge in _edges(draws[0]))
     return replace(_fit(bench.answers, draws, labels, seen), unstable=unstable)
+
+
+def _edges(draw: Tensor) -> tuple[Tensor, ...]:
+    """Outputs as sharp as a sure network's: probabilities of 0 and 1, logits of a thousand."""
+    return draw.round(), 1 - draw.round(), 2000 * draw - 1000
+
+
+def _stands(bench: Bench, batch: Sequence[Any], draw: Tensor, weights: Callable[[int, str], Tensor]) -> bool:
+    """Is the loss of these outputs finite, or refused?"""
+    try:
+        with torch.no_grad():
+            return math.isfinite(_scalar(bench, batch, draw, weights))
+    except RuntimeError:  # a loss of probabilities refuses logits
+        return True
 
 
 def _with_whole_batch(bench: Bench, weights: Callable[[int, str], Tensor]) -> Objective:

@@ -24,6 +24,7 @@ from glia.vitals.birth import birth
 from glia.vitals.calls import Calls
 from glia.vitals.capture import Capturer
 from glia.vitals.chart import BatchFacts, BirthFacts, Chart, LoopFacts, OptimizerFacts, StepVitals
+from glia.vitals.clock import Clock, clock
 from glia.vitals.layers import Layers
 from glia.vitals.measure import LossReading, norm, read_loss, scalars
 from glia.vitals.observe import complete
@@ -53,6 +54,7 @@ class Listener:
         self.seen: set[int] = set()  # outermost modules
         self.weights: set[int] = set()  # their parameters
         self.places: Places | None = None
+        self.clock: Clock | None = None
         self.enough: Callable[[int], bool] | None = None  # ends the run when it says so of a number of steps
         self.steps_before = 0
         self._begin(chart)
@@ -132,6 +134,9 @@ class Listener:
 
     def on_stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self.guarded(self._after_step, optimizer)
+        if self.clock is not None and threading.get_ident() == self.thread:
+            self.clock.held = self.capturer.bytes + self.capturer.held_bytes if self.capturer is not None else 0
+            self.clock.step()
         if (
             self.enough is not None
             and threading.get_ident() == self.thread
@@ -301,6 +306,8 @@ class Listener:
         self.chart.losses.extend(reading.done() for reading in self.readings.values())
         self.chart.models.extend(self.models.facts(self.optimized))
         self.chart.birth = self.birth
+        if self.clock is not None:
+            self.chart.clock = self.clock.facts()
         if self.places is not None:
             for root in self.models.roots:
                 for module in root.modules():
@@ -334,6 +341,7 @@ def listening(listener: Listener) -> Iterator[Listener]:
     """Put a listener's hooks in place; complete its charts at the end."""
     with ExitStack() as watching:
         watching.callback(listener.guarded, listener.finish)
+        listener.clock = watching.enter_context(clock())
         for handle in (
             register_optimizer_step_pre_hook(listener.on_step),
             register_optimizer_step_post_hook(listener.on_stepped),
@@ -371,5 +379,8 @@ def _parameters(optimizer: Optimizer) -> list[Tensor]:
 
 def _facts(optimizer: Optimizer) -> OptimizerFacts:
     numbers = {k: float(v) for k, v in optimizer.param_groups[0].items() if type(v) in (int, float)}
+    betas = optimizer.param_groups[0].get("betas")
+    if isinstance(betas, tuple) and len(betas) == 2:
+        numbers |= {"beta1": float(betas[0]), "beta2": float(betas[1])}
     size = sum(p.numel() for p in _parameters(optimizer))
     return OptimizerFacts(type(optimizer).__name__, numbers, len(optimizer.param_groups), size)
