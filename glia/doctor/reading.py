@@ -1,6 +1,7 @@
 """Reading: what several checks want to know of a chart: labels, layers, what comes after the last one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isfinite, nan
 from typing import Any
 
@@ -43,7 +44,19 @@ def first_model(chart: Chart) -> ModelFacts | None:
 
 def first_loss(chart: Chart) -> LossFacts | None:
     """The loss that is best known: the first one."""
-    return chart.losses[0] if chart.losses else None
+    return next(iter(losses(chart)), None)
+
+
+def losses(chart: Chart) -> list[LossFacts]:
+    """All losses. Of positions (N, C, T), cross-entropy reshapes between its two halves: together they are one."""
+    return [_joined(loss) for loss in chart.losses]
+
+
+def _joined(loss: LossFacts) -> LossFacts:
+    named = [name for name in loss.before if name not in _RESHAPES]
+    if loss.kind != "nll" or named[:1] != ["LogSoftmax"]:
+        return loss
+    return replace(loss, kind="cross_entropy", before=loss.before[loss.before.index("LogSoftmax") :])
 
 
 def layers(model: ModelFacts | None) -> list[OperationFacts]:
@@ -190,11 +203,20 @@ def follows(chart: Chart, one: OperationFacts, other: OperationFacts, between: S
     if one.name == other.name and one.outputs and other.inputs and one.outputs != other.inputs:
         return False
     first, second = vitals(chart, one.module), vitals(chart, other.module)
+    normed = any("norm" in op.name for op in between)
     if first is None or second is None or first is second:
-        return True
+        return not normed
     if alike(first.input, second.input):
         return False
-    return bool(between) or alike(first.output, second.input)
+    passed = first.output
+    for op in between:
+        seen = vitals(chart, op.module)
+        if seen is None:  # a plain function: what comes out of it was not measured
+            return not normed  # a norm often stands behind a sum of two branches
+        if isfinite(seen.input.std) and not alike(passed, seen.input):
+            return False
+        passed = seen.output
+    return alike(passed, second.input)
 
 
 def alike(one: Spread, other: Spread) -> bool:

@@ -220,6 +220,17 @@ def test_losses_that_fit_the_task(chart: Chart) -> None:
     assert found("GL221", chart) == []
 
 
+def test_classes_coded_for_a_hinge_behind_a_softmax() -> None:
+    rows, classes = 100, 4
+    signs = LabelFacts("train", "numbers", "raw", rows, 2, (300, 100), Spread(-0.5, 0.87, -1, 1), True)
+    assert sum(signs.counts) == rows * classes
+    finding = one("GL221", told("unknown", "softmax", "numbers", known=signs))
+    assert (finding.change, finding.prior) == (TO_CLASSES, 0.6)
+    assert found("GL221", told("unknown", "none", "numbers", known=signs)) == []
+    yes_or_no = replace(signs, counts=(60, 40))
+    assert found("GL221", told("unknown", "sigmoid", "numbers", known=yes_or_no)) == []
+
+
 def whole(high: float, kind: str = "numbers") -> LabelFacts:
     return LabelFacts("train", kind, "column", 100, int(high) + 1, (), Spread(high / 2, high / 4, 0, high), True)
 
@@ -580,6 +591,22 @@ def run(
     return chart
 
 
+class Residual(nn.Module):
+    """Two layers that add to what they are given, then a norm; and an answer for each of four positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.a, self.b, self.last = (nn.Linear(n, m) for n, m in ((2, 16), (16, 16), (16, 16), (16, 3)))
+        self.norm, self.other, self.drop = nn.LayerNorm(16), nn.LayerNorm(16), nn.Dropout(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.first(x.reshape(len(x), 4, 2)))
+        x = self.norm(x + self.drop(self.a(x)))
+        x = self.other(x + F.dropout(self.b(x), 0.1, self.training))
+        return self.last(x).transpose(1, 2)
+
+
 class Cut(nn.Module):
     """The layers before the last one are not told anything."""
 
@@ -611,6 +638,7 @@ WELL: dict[str, Callable[[], Chart]] = {
     "log_softmax": lambda: run(nn.Sequential(net(), nn.LogSoftmax(1)), F.nll_loss),
     "numbers": lambda: run(net(1), F.mse_loss, VALUE),
     "yes or no": lambda: run(nn.Sequential(net(1), nn.Sigmoid()), F.binary_cross_entropy, (VALUE > 0).float()),
+    "positions": lambda: run(Residual(), y=(X.reshape(128, 4, 2).sum(2) > 0).long()),
     "cleared after": lambda: run(net(), order="backward step zero"),
 }
 

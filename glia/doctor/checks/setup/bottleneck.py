@@ -12,8 +12,9 @@ Source: Tishby, Zaslavsky 2015, arXiv 1503.02406; Goodfellow, Bengio, Courville 
 from collections.abc import Iterator
 
 from glia.doctor.finding import Finding, Rule
-from glia.doctor.reading import first_loss, place, train_labels
+from glia.doctor.reading import first_loss, follows, place, train_labels
 from glia.vitals.chart import Chart, OperationFacts
+from glia.vitals.operations import ACTIVATIONS, SHAPING
 
 RULE = Rule("GL217", "bottleneck", "too_few_units", explains=("GL301", "GL311", "GL402"))
 NARROW, WIDE, CLASSES, NUMBERS = 2, 4, 3, 2
@@ -26,9 +27,12 @@ def check(chart: Chart) -> Iterator[Finding]:
         weighted = [i for i, op in enumerate(model.operations) if op.weighted]
         for at, following in zip(weighted, weighted[1:]):
             layer, after = model.operations[at], model.operations[following]
-            between = [op.name for op in model.operations[at + 1 : following]]
+            between = model.operations[at + 1 : following]
+            activated = any(op.name in ACTIVATIONS - SHAPING for op in between)
             narrow = 0 < layer.outputs <= NARROW and layer.inputs > WIDE and layer.name in STACKED
-            if not narrow or not _passes(layer, after) or "softmax" in between:
+            if not narrow or not _passes(layer, after) or any(op.name == "softmax" for op in between):
+                continue
+            if not activated and not follows(chart, layer, after, between):
                 continue
             if wanted or after.outputs > layer.outputs:
                 yield RULE.finding(

@@ -29,6 +29,7 @@ from glia.doctor.reading import (
     first_model,
     last_layer,
     loss_place,
+    losses,
     out_of,
     place,
     single_output,
@@ -61,7 +62,7 @@ class Case:
 
 
 def check(chart: Chart) -> Iterator[Finding]:
-    for loss in chart.losses:
+    for loss in losses(chart):
         activations = way(chart, loss)
         cases = list(_cases(chart, loss, activations)) if activations is not None else []
         if not cases and single_output(chart, loss) and loss.kind == "cross_entropy" and loss.step == 0:

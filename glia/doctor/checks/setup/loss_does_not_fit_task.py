@@ -10,6 +10,7 @@ Source: Golik, Doetsch, Ney 2013, "Cross-entropy vs. squared error training"; Ja
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from glia.doctor.finding import Finding, Rule
@@ -17,9 +18,11 @@ from glia.doctor.reading import (
     CROSS_ENTROPY,
     OF_CLASSES,
     OF_YES,
+    SHIFTED,
     WITH_LOGITS,
     classes_on_one_output,
     first_loss,
+    first_model,
     loss_place,
     out_of,
     train_labels,
@@ -46,8 +49,25 @@ def check(chart: Chart) -> Iterator[Finding]:
         change = {"loss": "BCELoss"} if activations[-1:] == ("sigmoid",) else WITH_LOGITS
         prior = ON_YES[loss.kind] if activations[-1:] == ("sigmoid",) else max(0.6, ON_YES[loss.kind])
         yield _finding(loss, labels, activations, "binary cross-entropy", change, prior)
+    elif _plus_or_minus(labels):
+        squeezed = SHIFTED & set(_behind(chart))
+        if squeezed and loss.kind in ("unknown", "hinge", *ON_YES):
+            why = _finding(loss, labels, _behind(chart), "cross-entropy", CROSS_ENTROPY, 0.6)
+            yield replace(why, why="one class of each row is 1 and the others -1, and the outputs are never below 0")
     elif labels.kind == "numbers" and _for_classes(loss, labels):
         yield _finding(loss, labels, activations, "squared error", NUMBERS, 0.9)
+
+
+def _plus_or_minus(labels: LabelFacts) -> bool:
+    """Is it one class a row, coded as 1 among -1, as a hinge loss wants it?"""
+    ends = labels.whole and labels.values.low == -1 and labels.values.high == 1
+    return ends and len(labels.counts) == 2 and labels.counts[1] == labels.rows < labels.counts[0] + labels.counts[1]
+
+
+def _behind(chart: Chart) -> tuple[str, ...]:
+    """Activations at the end of the model, whether or not the loss is known."""
+    model = first_model(chart)
+    return tuple(name for name in model.output.split("+") if name not in ("", "none")) if model else ()
 
 
 def _for_classes(loss: LossFacts, labels: LabelFacts) -> bool:

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 
 from glia.doctor.finding import Finding, Rule
 from glia.doctor.learning import learned
-from glia.doctor.reading import loss_change, loss_place
+from glia.doctor.reading import loss_change, loss_place, losses
 from glia.vitals.chart import Chart
 
 RULE = Rule("GL202", "loss-sign-flipped", "flipped_loss_sign", explains=("GL301", "GL302", "GL306", "GL309"))
 
 
 def check(chart: Chart) -> Iterator[Finding]:
-    for loss in chart.losses:
+    for loss in losses(chart):
         if loss.sign >= 0 or loss.kind == "unknown" or learned(chart):
             continue
         yield RULE.finding(

@@ -11,7 +11,7 @@ Source: torch.nn.CrossEntropyLoss (reduction); Goyal et al. 2017, arXiv 1706.026
 from collections.abc import Iterator
 
 from glia.doctor.finding import Finding, Rule
-from glia.doctor.reading import loss_change, loss_place
+from glia.doctor.reading import loss_change, loss_place, losses
 from glia.vitals.chart import Chart
 
 EXPLAINS = ("GL301", "GL303", "GL305", "GL306", "GL307", "GL309")
@@ -19,7 +19,7 @@ RULE = Rule("GL213", "loss-summed", "wrong_loss_reduction", explains=EXPLAINS)
 
 
 def check(chart: Chart) -> Iterator[Finding]:
-    for loss in chart.losses:
+    for loss in losses(chart):
         if loss.summed and loss.kind != "unknown":
             yield RULE.finding(
                 "warning",

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from math import isfinite
 
 from glia.doctor.finding import Finding, Rule
-from glia.doctor.reading import CROSS_ENTROPY, WITH_LOGITS, loss_place, train_labels
+from glia.doctor.reading import CROSS_ENTROPY, WITH_LOGITS, loss_place, losses, train_labels
 from glia.vitals.chart import Chart, LossFacts
 
 RULE = Rule("GL223", "loss-unstable", "unstable_loss_impl", explains=("GL301", "GL302", "GL306"))
@@ -21,7 +21,7 @@ ELSEWHERE = ("the inputs", "the weights")  # where numbers that are not finite h
 
 
 def check(chart: Chart) -> Iterator[Finding]:
-    for loss in chart.losses:
+    for loss in losses(chart):
         if not loss.unstable or loss.kind not in ("log", "bce"):
             continue
         elsewhere = chart.birth is not None and chart.birth.operation in ELSEWHERE
