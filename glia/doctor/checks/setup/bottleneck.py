@@ -28,9 +28,9 @@ def check(chart: Chart) -> Iterator[Finding]:
         for at, following in zip(weighted, weighted[1:]):
             layer, after = model.operations[at], model.operations[following]
             between = model.operations[at + 1 : following]
-            activated = any(op.name in ACTIVATIONS - SHAPING for op in between)
+            activated = any(op.name in ACTIVATIONS for op in between)
             narrow = 0 < layer.outputs <= NARROW and layer.inputs > WIDE and layer.name in STACKED
-            if not narrow or not _passes(layer, after) or any(op.name == "softmax" for op in between):
+            if not narrow or not _passes(layer, after) or any(op.name in SHAPING for op in between):
                 continue
             if not activated and not follows(chart, layer, after, between):
                 continue
