@@ -109,7 +109,7 @@ def raw_targets(p: Program, rng: Random) -> Iterator[None]:
     p.targets = p.targets_valid = False
 
 
-@fault("val_preprocessing_mismatch", "wrong_metric")
+@fault("val_preprocessing_mismatch")
 def valid_as_it_came(p: Program, rng: Random) -> Iterator[None]:
     if p.prepare == "none" or p.seen != "valid" or p.data.task == "rebuild":
         return
@@ -216,8 +216,7 @@ def holes(p: Program, rng: Random) -> Iterator[None]:
     if p.data.vocabulary or p.style == "closure":
         return
     p.stored = True
-    p.metric = p.metric if "score(" not in p.metric else p.metric.replace("accuracy_score", "accuracy_score")
-    p.prepare = p.prepare_valid = {"standard": "standard", "scaler": "standard"}.get(p.prepare, p.prepare)
+    p.prepare = p.prepare_valid = "standard" if p.prepare == "scaler" else p.prepare
     yield
     p.spoils.append(rng.choice(["empty cells", "empty cells", "one infinity"]))
 

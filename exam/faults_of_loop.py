@@ -44,7 +44,7 @@ def rate_far_down(p: Program, rng: Random) -> Iterator[None]:
     _single(p)
     _steady(p)
     yield
-    p.optimiser.lr = (p.optimiser.lr or 0.01) / rng.choice([300, 1000, 3000])
+    p.optimiser.lr = float(f"{(p.optimiser.lr or 0.01) / rng.choice([300, 1000, 3000]):.1g}")
 
 
 @fault("wrong_optimizer_eps", "lr_too_low")

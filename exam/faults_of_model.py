@@ -85,8 +85,8 @@ def raw_into_logarithm(p: Program, rng: Random) -> Iterator[None]:
     if p.data.task != "two":
         return
     p.tail, p.bfloat = "sigmoid", False
-    _own_loss(p, "-(y * torch.log(p) + (1 - y) * torch.log(1 - p)).mean()".replace("(p)", "(out.clamp(1e-6, 1 - 1e-6))")
-              .replace("1 - p)", "1 - out.clamp(1e-6, 1 - 1e-6))"))  # fmt: skip
+    share = "out.clamp(1e-6, 1 - 1e-6)"
+    _own_loss(p, f"-(y * torch.log({share}) + (1 - y) * torch.log(1 - {share})).mean()")
     p.metric = metric_text(p)
     yield
     p.tail = None
@@ -232,7 +232,7 @@ def number_of_the_class(p: Program, rng: Random) -> Iterator[None]:
 
 @fault("wrong_loss", "wrong_output_units", "labels_wrong_encoding", kinds=("mlp", "cnn", "recurrent", "embedding"))
 def two_sided_loss(p: Program, rng: Random) -> Iterator[None]:
-    if p.data.task != "classes":
+    if p.data.task != "classes" or p.data.outputs < 3:
         return
     _usual_loss(p)
     yield

@@ -1,5 +1,6 @@
 """Samples: a sound program drawn at random, of a given kind."""
 
+from dataclasses import replace
 from random import Random
 
 from exam.data_kinds import SOURCES, Data
@@ -52,6 +53,8 @@ def draw_sample(rng: Random, kind: str | None = None, hard: bool = False, data: 
     fitting = [d for d in SOURCES if d.form in forms and d.task in tasks and not (kind == "linear" and d.bent)]
     chosen = [d for d in fitting if d.name == data] or fitting
     source = rng.choice(chosen)
+    if source.task == "two" and source.form != "rare" and rng.random() < 0.25:
+        source = replace(source, task="classes", outputs=2)  # two columns and cross-entropy are as common as one
     noise = round(rng.uniform(*source.noisy) if hard else rng.choice([0.0, source.noisy[0] / 4]), 2)
     p = Program(kind, source, source.rows, rng.randrange(1000), noise, stored=rng.random() < 0.5)
     p.outputs, p.targets = source.outputs, source.task == "number"
