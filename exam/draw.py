@@ -202,9 +202,10 @@ class Drawing:
                     yield draft
 
     def long(self) -> Iterator[Draft]:
-        """Programs that take minutes, tried at a small part of their length, sick and healthy by turns."""
+        """Programs that take a minute or more, tried at a small part of their length, sick and healthy by turns."""
+        made = 0
         for number in count():
-            pair = draw_long(Random(f"{self.seed} long {number}"), sick=number % 2 == 0)
+            pair = draw_long(Random(f"{self.seed} long {number}"), sick=made % 2 == 0)
             if pair is None:
                 continue
             short, whole = pair
@@ -212,6 +213,7 @@ class Drawing:
             if why:
                 self._drop(f"long, {short.truth['fault']}: {why}")
             else:
+                made += 1
                 whole.truth = {**short.truth, "length": LONGER}
                 yield whole
 
