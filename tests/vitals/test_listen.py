@@ -11,6 +11,7 @@ from torch.nn.modules import module as torch_module
 from torch.optim import optimizer as torch_optimizer
 
 import glia
+from glia.vitals import layers as measured_layers
 from glia.vitals import listen as listening
 from glia.vitals.chart import Chart
 
@@ -52,6 +53,7 @@ def heard(steps: int = 30, model: nn.Module | None = None) -> Chart:
 
 def hooks() -> list[object]:
     return [
+        nn.Module.__call__,
         torch.autograd.backward,
         torch.Tensor.backward,
         *(list(getattr(torch_module, name)) for name in ("_global_forward_hooks", "_global_forward_pre_hooks")),
@@ -113,7 +115,7 @@ def test_layers_hold_what_their_modules_gave():
         module.register_forward_hook(lambda m, a, out, name=name: seen.update({name: out.detach()}))
     before = [p.detach().clone() for p in model[0].parameters()]
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    with glia.listen() as chart:
+    with glia.listen(capture=False) as chart:
         own_loop(model, optimizer, 1)
     layers = {layer.module: layer for layer in chart.layers}
     assert list(layers) == ["0", "1", "2", "3", "4", "5", "6"]
@@ -175,14 +177,22 @@ def test_gradients_that_are_carried_over_are_seen_and_accumulation_is_not_that()
     assert [step.backwards for step in clean.steps] == [3] * 5
 
 
-def test_measuring_becomes_rare_and_the_hooks_on_modules_go(monkeypatch):
+@pytest.mark.parametrize("capture", [False, True])
+def test_measuring_becomes_rare_and_calls_are_no_longer_watched(monkeypatch, capture):
     monkeypatch.setattr(listening, "BUDGET", 0.0)
+    original = nn.Module.__call__
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    with glia.listen() as chart:
+    with glia.listen(capture=capture) as chart:
+        assert nn.Module.__call__ is not original
+        with torch.no_grad():
+            model(X)
         own_loop(model, optimizer, 30)
-        assert not torch_module._global_forward_hooks and not torch_module._global_forward_pre_hooks
-        own_loop(model, optimizer, 71)
+        with torch.no_grad():
+            model(X)
+        own_loop(model, optimizer, 1)
+        assert nn.Module.__call__ is original
+        own_loop(model, optimizer, 70)
     assert sorted({layer.step for layer in chart.layers}) == [*range(20), 40, 80]
     assert len(chart.steps) == 101 and not math.isnan(chart.steps[-1].loss)
     assert math.isnan(chart.steps[50].grad_norm) and chart.steps[40].grad_norm > 0
@@ -309,7 +319,7 @@ def test_whatever_goes_wrong_in_listening_does_not_reach_the_loop(monkeypatch):
     def broken(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError("inside")
 
-    monkeypatch.setattr(listening, "spread", broken)
+    monkeypatch.setattr(measured_layers, "spread", broken)
     model = network()
     with glia.listen() as chart:
         own_loop(model, torch.optim.SGD(model.parameters(), 0.1), 5)
