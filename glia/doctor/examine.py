@@ -37,7 +37,14 @@ def rules() -> tuple[Rule, ...]:
 def suspect(chart: Chart, skip: Iterable[str] = ()) -> list[Finding]:
     """All that the checks see in a chart, symptoms too, the likeliest first. skip: codes or names of rules."""
     left_out = {code_of(name) for name in skip}
-    seen = [finding for m in modules() if m.RULE.code not in left_out for finding in m.check(chart)]
+    seen: list[Finding] = []
+    for module in modules():
+        if module.RULE.code in left_out:
+            continue
+        try:
+            seen += module.check(chart)
+        except (ArithmeticError, ValueError, LookupError) as error:  # one rule that stumbles must not silence the rest
+            chart.notes.append(f"{module.RULE.code} could not be judged: {type(error).__name__}: {error}")
     return sorted(seen, key=lambda finding: (not finding.alarms, not finding.sure, -finding.prior))
 
 

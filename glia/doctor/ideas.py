@@ -47,9 +47,9 @@ def from_findings(findings: Iterable[Finding]) -> list[Idea]:
 
 
 def merged(ideas: Sequence[Idea]) -> dict[str, Any]:
-    """All changes in one; the likelier idea has its way."""
+    """All changes in one; the likelier idea has its way. Another optimiser brings its own learning rate."""
     whole: dict[str, Any] = {}
-    for idea in sorted(ideas, key=lambda idea: idea.prior):
+    for idea in sorted(ideas, key=lambda idea: ("optimizer" in idea.change, idea.prior)):
         whole |= idea.change
     return whole
 

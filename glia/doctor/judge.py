@@ -9,11 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from glia.doctor.checks.data import inputs_say_nothing
 from glia.doctor.checks.dynamics import cure_found
+from glia.doctor.checks.generalisation import beaten_by_a_plain_network
 from glia.doctor.examine import examine, sift, suspect
 from glia.doctor.finding import Finding, Remedy, Trial
 from glia.doctor.ideas import Change, Idea, from_findings, merged, pace
 from glia.doctor.learning import skill
+from glia.doctor.reference import reference
 from glia.doctor.search import Found, Search
 from glia.doctor.trial import Outcome, Trials, habits
 from glia.vitals.bench import Bench
@@ -22,7 +25,8 @@ from glia.vitals.chart import Chart
 WELL, LEARNED, POOR = 0.9, 0.55, 0.25  # skill: nothing to look for; only strong evidence speaks; a failure
 GAIN, CLOSED = 0.2, 0.4  # skill that a cure must bring, and the share of the way from there to perfect
 NEARLY = 0.75  # share of the way that makes up for half the gain, where the evidence is strong
-STRONG, SUSPICIOUS = 0.8, 0.5  # prior that may speak in a run that has learned; in one that nothing cured
+STRONG, SUSPICIOUS = 0.8, 0.7  # prior that may speak in a run that has learned; in one that nothing cured
+BEATEN, NOTHING = 0.3, 0.1  # skill by which a plain network must be ahead; below which nothing was learned
 SHOWN = 0.3  # share of the largest gain from which an idea is told
 FLOOR_S, SHARE = 5.0, 0.2  # CPU time for trials: at least, and as a share of the run's
 TRIALS = 7  # whole trials that should fit into the budget; a long run is shortened for it
@@ -72,17 +76,13 @@ class Judge:
             return sift([*sure, *notes])
         ideas = from_findings(f for f in self.suspected if f.alarms)
         if now >= WELL:
-            return sift([*self._proved(sure, ideas, now), *notes])
-        if now >= LEARNED:
-            ideas = [idea for idea in ideas if idea.prior >= STRONG]
-            if not ideas:
-                return sift([*sure, *notes])
+            return sift([*sure, *notes])
         if self.trials.steps < self.trials.habits.steps or not self._held_by_script:
             before = self.trials.attempt({})
             now = before.skill
             if now >= WELL:
                 return sift([*sure, *notes])
-        found = Search(self.trials, self.chart, ideas, pace(self.chart, now == now), now, knobs=now < LEARNED).run()
+        found = Search(self.trials, self.chart, ideas, pace(self.chart, now == now), now).run()
         return sift([*self._told(found, sure), *notes])
 
     @property
@@ -94,22 +94,25 @@ class Judge:
         held = skill(self.chart)
         return held if held is not None else skill(self.chart, "train")
 
-    def _proved(self, sure: Sequence[Finding], ideas: Sequence[Idea], now: float) -> list[Finding]:
-        """What is wrong by itself, though the run does well."""
-        return list(sure)
-
     def _told(self, found: Found, sure: Sequence[Finding]) -> list[Finding]:
         """Findings of a run that does not do well, once the search is over."""
-        closed = found.gain / max(1 - found.before, 1e-6)
-        strong = max((idea.prior for idea in found.ideas), default=0.0) >= STRONG
-        plain, nearly = found.gain >= GAIN and closed >= CLOSED, found.gain >= GAIN / 2 and closed >= NEARLY
-        if found.ideas and (plain or (strong and nearly)):
+        if self._accepted(found):
             return self._confirmed(found, sure)
         if sure:
             return [self._with_trial(f, found) for f in sure]
-        if found.before < POOR:
-            return self._unproved()
-        return []
+        return self._unproved(found) if found.before < LEARNED else []
+
+    def _accepted(self, found: Found) -> bool:
+        """Does the cure bring enough? More is asked where the run has learned, and less where the evidence is strong."""
+        if not found.ideas:
+            return False
+        closed = found.gain / max(1 - found.before, 1e-6)
+        strong = max(idea.prior for idea in found.ideas) >= STRONG
+        if strong and found.gain >= GAIN / 2 and closed >= NEARLY:
+            return True
+        if found.before >= LEARNED and not strong:
+            return found.worst - found.before >= GAIN and closed >= NEARLY
+        return found.gain >= GAIN and closed >= CLOSED
 
     def _confirmed(self, found: Found, sure: Sequence[Finding]) -> list[Finding]:
         """The ideas of the set that works, the most needed and likely first; sure ones before all."""
@@ -160,10 +163,26 @@ class Judge:
             ),
         )
 
-    def _unproved(self) -> list[Finding]:
-        """A failure that no trial cured: the strongest suspicions, as warnings."""
-        likely = [f for f in self.suspected if f.alarms and not f.sure and f.prior >= SUSPICIOUS]
-        return sorted(likely, key=lambda f: -f.prior)[:3]
+    def _unproved(self, found: Found) -> list[Finding]:
+        """No change of the settings cured it. What could not be tried and is likely; else what a plain network shows."""
+        likely = [f for f in self.suspected if f.alarms and f.prior >= SUSPICIOUS and not self._refuted(f)]
+        if likely and found.before < POOR:
+            return sorted(likely, key=lambda f: -f.prior)[:3]
+        plain = reference(self.trials)
+        if plain is None:
+            return []
+        if plain - found.before >= BEATEN:
+            return [beaten_by_a_plain_network.finding(self.chart, found.before, plain)]
+        known = max(found.before, found.after, skill(self.chart, "train") or 0.0, plain)
+        if known < NOTHING:
+            return [inputs_say_nothing.finding(self.chart, found.before, plain, len(self.trials.known))]
+        return []
+
+    def _refuted(self, finding: Finding) -> bool:
+        """Was its cure tried, and did it bring nothing?"""
+        idea = from_findings([finding])
+        outcome = self.trials.known.get(self.trials.key(idea[0].change)) if idea else None
+        return outcome is not None and not outcome.error
 
     def _remedy(self, found: Found) -> Remedy:
         change = self._written(merged(found.ideas))

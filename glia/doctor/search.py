@@ -57,9 +57,9 @@ class Search:
         self._alone()
         if not self.satisfied:
             self._together()
-        if self.knobs and not self.satisfied:
+        if not self.satisfied:
             self._turn_knobs()
-        if self.knobs and not self.satisfied:
+        if not self.satisfied:
             self._add()
         self._take_out()
         return self._confirm()
@@ -141,7 +141,7 @@ class Search:
         if not self.best:
             return Found(before=self.before, after=self.before, worst=self.before)
         found = self._measured(self.best)
-        if self.knobs and (found.after < GOOD or found.worst < found.after - SMALL):
+        if found.after < GOOD or found.worst < found.after - SMALL:
             for idea in self._refinements():
                 if self.trials.left <= 0:
                     break

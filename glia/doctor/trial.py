@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from glia.doctor.changes import Change, exchanges, loss_of, resized
+from glia.doctor.copies import Inputs, drawn_anew, stirred, target_scale
 from glia.seed import mix
 from glia.vitals.bench import Bench, Rows, weights_of
 from glia.vitals.chart import Chart, ScoreFacts
@@ -22,7 +23,6 @@ from glia.vitals.tape import Call, Ref, leaves, mapped
 LOOKS = (0.3, 0.6)  # of the steps, at which a trial may end early
 DONE, HOPELESS = 0.97, 0.02  # skill: nothing more to gain; nothing gained so far
 STILL = 0.02  # share of its first value by which a loss that moves has moved
-SLOPE = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +162,9 @@ class _Training:
         if "units" in change and not resized(self.models, bench.steps, int(change["units"])):
             raise ValueError("the layers cannot be resized")
         if change.get("init") and "units" not in change:
-            _drawn_anew(self.models, str(change["init"]))
+            drawn_anew(self.models, str(change["init"]))
         elif seed:
-            _stirred(self.models, seed)
+            stirred(self.models, seed)
         if change.get("train_all") or change.get("optimizer_params"):
             for model in self.models:
                 model.requires_grad_(True)
@@ -172,7 +172,7 @@ class _Training:
         self.exchanged = exchanges(bench, change, extra)
         self.loss = loss_of(bench, change)
         self.optimizers = list(self._optimizers(extra))
-        self.inputs = _Inputs(bench, change)
+        self.inputs = Inputs(bench, change)
         self.rows = trials.train if trials.train is not None else range(bench.rows)
         self.batch = int(change.get("batch_size") or self.habits.batch_rows) if bench.together else 0
         epochs = float(change.get("epochs_times", 1.0))
@@ -181,7 +181,7 @@ class _Training:
             before = max(1, math.ceil(len(self.rows) / max(1, self.habits.batch_rows)))
             epochs *= per_epoch / before
         self.total = max(1, round(trials.steps * epochs))
-        self.scale: Callable[[Tensor], Tensor] = _target_scale(bench, change)
+        self.scale: Callable[[Tensor], Tensor] = target_scale(bench, change)
 
     def _optimizers(self, extra: list[nn.Parameter]) -> Iterator[torch.optim.Optimizer]:
         change, known = self.change, self.bench.capture.optimizers
@@ -324,7 +324,8 @@ class _Training:
 
     def _call(self, call: Call, args: Any, kwargs: Any) -> Any:
         module = self.models[call.root].get_submodule(call.path)
-        with Walk(self.exchanged) if self.exchanged and call == self.bench.call.function else nullcontext():
+        attach = bool(self.change.get("attach"))
+        with Walk(self.exchanged, graded=attach) if self.exchanged or attach else nullcontext():
             return module(*args, **kwargs)
 
     def _judged(self, given: list[Any]) -> Tensor:
@@ -336,7 +337,7 @@ class _Training:
             args, kwargs = _filled(operation.args, values), _filled(operation.kwargs, values)
             result = self._call(function, args, kwargs) if isinstance(function, Call) else function(*args, **kwargs)
             if operation is bench.call:
-                return leaves(result)[bench.index]
+                return bench.judged(result)
             values.update(zip(operation.outs, leaves(result)))
         raise RuntimeError("the judged output is not on the tape")
 
@@ -392,110 +393,3 @@ def _threshold(change: Change, usual: float) -> float:
     if "loss" in change or "output_activation" in change:
         return 0.5
     return usual
-
-
-def _target_scale(bench: Bench, change: Change) -> Callable[[Tensor], Tensor]:
-    """Labels with mean 0 and deviation 1 over the training rows, where the change asks for it."""
-    if not change.get("normalise_targets") or bench.label_slot is None:
-        return lambda y: y
-    known = bench.data[bench.label_slot] if bench.together else bench.capture.batches[0][bench.label_slot]
-    assert known is not None
-    mean, std = known.double().mean(0), known.double().std(0, correction=0) + SLOPE
-    return lambda y: ((y.double() - mean) / std).to(known.dtype if known.is_floating_point() else torch.float32)
-
-
-class _Inputs:
-    """What a change does to the model's inputs: filled, standardised or brought between 0 and 1, column by column."""
-
-    def __init__(self, bench: Bench, change: Change):
-        self.slot: int | None = None
-        how, fill = change.get("normalise_inputs"), change.get("impute")
-        if not how and not fill:
-            return
-        places = {at: i for i, at in enumerate(bench.tape.given)}
-        refs = [v for v in [*bench.call.args, *bench.call.kwargs.values()] if isinstance(v, Ref) and v.at in places]
-        slots = [places[ref.at] for ref in refs]
-        known = [(i, bench.data[i] if bench.together else bench.capture.batches[0][i]) for i in slots]
-        floats = [(i, x) for i, x in known if x is not None and x.is_floating_point() and x.ndim > 1]
-        if not floats:
-            raise ValueError("the inputs are not numbers to be scaled")
-        self.slot, x = floats[0]
-        self.position = next(n for n, v in enumerate(leaves_in(bench.call)) if v == bench.tape.given[self.slot])
-        columns = x.double()
-        good = columns.isfinite()
-        count = good.sum(0).clamp(min=1)
-        zeroed = columns.nan_to_num(0, 0, 0)
-        self.mean = zeroed.sum(0) / count
-        self.fill, self.offset, self.width = bool(fill), torch.zeros(()), torch.ones(())
-        if how == "minmax":
-            low = torch.where(good, columns, math.inf).amin(0)
-            self.offset, self.width = low, torch.where(good, columns, -math.inf).amax(0) - low + SLOPE
-        elif how:
-            spread = (torch.where(good, columns - self.mean, 0.0).square().sum(0) / count).sqrt()
-            self.offset, self.width = self.mean, spread + SLOPE
-
-    def change(self, x: Tensor) -> Tensor:
-        """The inputs as the change would have them."""
-        wide = x.double()
-        if self.fill:
-            wide = torch.where(wide.isfinite(), wide, self.mean)
-        return ((wide - self.offset) / self.width).to(x.dtype)
-
-    def prepared(self, batch: list[Any]) -> list[Any]:
-        """The values of a batch."""
-        if self.slot is None:
-            return batch
-        return [self.change(v) if i == self.slot else v for i, v in enumerate(batch)]
-
-    def arguments(self, rows: Rows) -> tuple[Any, Any]:
-        """The arguments of held-out rows."""
-        if self.slot is None:
-            return rows.args, rows.kwargs
-        counter = iter(range(10**6))
-        return mapped((rows.args, rows.kwargs), lambda t: self.change(t) if next(counter) == self.position else t)
-
-
-def leaves_in(operation: Any) -> list[int]:
-    """Places of the tensors that a call takes, in order."""
-    found: list[int] = []
-
-    def see(value: Any) -> None:
-        if isinstance(value, Ref):
-            found.append(value.at)
-        elif isinstance(value, list | tuple):
-            for item in value:
-                see(item)
-        elif isinstance(value, dict):
-            for item in value.values():
-                see(item)
-
-    see(operation.args)
-    see(operation.kwargs)
-    return found
-
-
-def _stirred(models: Sequence[nn.Module], seed: int) -> None:
-    """Another draw of the script's own first weights: the numbers of each weight in another order."""
-    generator = torch.Generator().manual_seed(mix("stir", seed) % 2**62)
-    with torch.no_grad():
-        for model in models:
-            for parameter in model.parameters():
-                flat = parameter.detach().reshape(-1)
-                parameter.copy_(flat[torch.randperm(flat.numel(), generator=generator)].reshape(parameter.shape))
-
-
-def _drawn_anew(models: Sequence[nn.Module], how: str) -> None:
-    """First weights as torch draws them; "he": He's for layers that are linear or convolve, with biases of 0."""
-    for model in models:
-        for module in model.modules():
-            reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
-            plain = isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
-            if callable(reset):
-                reset()
-            for parameter in module._parameters.values():
-                if parameter is None or not (plain and how == "he" or not callable(reset)):
-                    continue
-                if parameter.ndim > 1:
-                    nn.init.kaiming_normal_(parameter, nonlinearity="relu")
-                elif plain:
-                    nn.init.zeros_(parameter)

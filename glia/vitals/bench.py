@@ -103,7 +103,15 @@ class Bench:
         module = models[rows.call.root].get_submodule(rows.call.path)
         with torch.no_grad(), self.precision():
             result = module(*rows.args, **rows.kwargs)
-        return leaves(result)[self.index].float()
+        return self.judged(result).float()
+
+    def judged(self, result: Any) -> Tensor:
+        """The judged one among the tensors that a call gives: by its place, or by its shape where some are left out."""
+        given = leaves(result)
+        if len(given) == len(self.call.outs):
+            return given[self.index]
+        like = self.shape_of(self.place)[1:]
+        return next(t for t in given if t.ndim == len(like) + 1 and tuple(t.shape[1:]) == like)
 
     def score(self, models: Sequence[nn.Module], rows: Rows, threshold: float | None = None) -> ScoreFacts | None:
         """How good the models are on those rows; None where nobody knows what is right."""
@@ -131,11 +139,29 @@ def bench(capture: Capture) -> Bench | None:
     _rows_together(made)
     _find_answers(made)
     if made.answers is not None:
-        made.objective = identify(made)
+        made.objective = _by_name(made, identify(made))
         made.answers = _settled(made.answers, made.objective)
     made.train = _training_rows(made)
     made.held = _held_rows(made)
     return made
+
+
+_NAMES = {
+    "cross_entropy": "cross_entropy",
+    "nll_loss": "nll",
+    "binary_cross_entropy": "bce",
+    "binary_cross_entropy_with_logits": "bce_logits",
+    "mse_loss": "mse",
+    "l1_loss": "l1",
+    "smooth_l1_loss": "smooth_l1",
+    "huber_loss": "huber",
+}
+
+
+def _by_name(made: Bench, found: Objective) -> Objective:
+    """A loss that no plain one fits (weights of classes, smoothed labels) goes by the function that was called."""
+    called = [_NAMES[op.name] for op in made.tape.operations if op.name in _NAMES]
+    return replace(found, kind=called[0]) if found.kind == "unknown" and len(called) == 1 else found
 
 
 def _settled(answers: Answers, objective: Objective) -> Answers:
@@ -221,7 +247,8 @@ def identify(bench: Bench) -> Objective:
     batch = bench.capture.batches[0]
     small = bench.together and len(labels) > FEW
     if small:
-        batch = [t[:FEW] if t is not None else None for t in batch]
+        kinds = bench.capture.slots
+        batch = [t[:FEW] if slot[0] == "rows" else t for t, slot in zip(batch, kinds)]
         out, labels = out[:FEW], labels[:FEW]
     numbers = labels if bench.answers.kind == "numbers" else None
     draws = [_drawn(out, k, numbers) for k in range(PROBES)]

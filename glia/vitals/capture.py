@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.overrides import _len_torch_function_stack, _pop_mode, _push_mode
 from torch.utils.data import RandomSampler, SequentialSampler, TensorDataset
 
-from glia.vitals.tape import Call, Recorder, Tape, leaves, mapped
+from glia.vitals.tape import Call, Operation, Recorder, Tape, leaves, mapped
 
 MOST_ROWS, MOST_HELD, MOST_BATCHES = 20_000, 10_000, 3000
 MOST_BYTES, MOST_HELD_BYTES, LARGEST_MODEL = 2**28, 2**26, 2**29  # bytes; parameters of a model
@@ -72,6 +73,7 @@ class Capture:
     shuffled: bool | None = None
     data_rows: int = 0
     data_labels: Tensor | None = None
+    argmax_of_one: bool = False
     complete: bool = False
 
 
@@ -233,6 +235,8 @@ class Capturer:
                 capture.slots.append(names[id(tensor)])
             elif tensor.requires_grad and tensor.is_leaf:
                 raise RuntimeError("the loss has weights of its own, outside any module")
+            elif tensor.requires_grad:
+                raise RuntimeError("the loss needs what was computed before the model was called")
             else:
                 capture.slots.append(("rows",))
         capture.outputs = [kept[at].detach() for call in tape.calls for at in call.outs]
@@ -264,6 +268,13 @@ class Capturer:
         if self.held_since and (self.stepped or self.held_rows >= ENOUGH_HELD):
             self.held_done = True  # what came before the first step may be a trial run of two batches
         self.held_since, self.stepped = False, True
+
+    def unstepped(self, made: list[Optimizer]) -> None:
+        """No optimiser ever stepped: those that were made show how the script meant to train."""
+        for optimizer in made:
+            settings = self._settings(optimizer, False)
+            if any(names for _, names in settings.groups):
+                self.capture.optimizers.append(settings)
 
     def _settings(self, optimizer: Optimizer, closure: bool) -> OptimizerCopy:
         groups = []
@@ -328,6 +339,8 @@ class Capturer:
             return
         rows = len(given[0]) if given[0].ndim else 1
         label = self._label(recorder, given, outs)
+        if outs[0].ndim == 2 and outs[0].shape[1] == 1:
+            self.capture.argmax_of_one |= any(_over_columns(operation) for operation in recorder.operations)
         keep = min(rows, MOST_HELD - self.held_rows)
         size = sum(t.numel() * t.element_size() for t in given) * keep // max(rows, 1)
         if keep <= 0 or self.held_bytes + size > MOST_HELD_BYTES:
@@ -362,20 +375,16 @@ class Capturer:
         return bool(self.capture.broken) or (self.train_done and self.held_done)
 
     def resume(self, recorder: Recorder) -> None:
+        """Let the recorder hear what follows."""
         if self.recording is None:
-            recorder.__enter__()
+            _put_below(recorder)
             self.recording = recorder
 
     def pause(self) -> None:
-        """Take the recorder off torch's stack of modes, if it lies on top; below another one it falls silent."""
+        """Let it hear no more."""
         recorder, self.recording = self.recording, None
-        if recorder is None:
-            return
-        modes = torch.overrides._get_current_function_mode_stack()
-        if modes and modes[-1] is recorder:
-            recorder.__exit__(None, None, None)
-        elif recorder in modes:
-            recorder.overflown = True
+        if recorder is not None:
+            _take_out(recorder)
 
     def finish(self) -> Capture:
         """The run is over."""
@@ -392,6 +401,29 @@ class Capturer:
         self.after.clear()
         self.memo = {}
         return capture
+
+
+def _put_below(recorder: Recorder) -> None:
+    """Under the script's own modes, such as a `with torch.device(...)`: they take themselves off the top at their end."""
+    above = [_pop_mode() for _ in range(_len_torch_function_stack())]
+    lowest = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)  # set_default_device's lies at the bottom
+    if above and above[-1] is lowest:
+        _push_mode(above.pop())
+    for mode in (recorder, *reversed(above)):
+        _push_mode(mode)
+
+
+def _take_out(recorder: Recorder) -> None:
+    modes = [_pop_mode() for _ in range(_len_torch_function_stack())]
+    for mode in reversed(modes):
+        if mode is not recorder:
+            _push_mode(mode)
+
+
+def _over_columns(operation: Operation) -> bool:
+    """Is it an argmax over the last axis?"""
+    given = [*operation.args[1:2], *(value for key, value in operation.kwargs.items() if key in ("dim", "axis"))]
+    return operation.name == "argmax" and any(value in (1, -1) for value in given)
 
 
 def _same_slots(capture: Capture) -> None:

@@ -282,6 +282,7 @@ class LoopFacts:
     shuffled: bool | None = None
     unused_optimizers: int = 0
     detached: int = 0
+    argmax_of_one: bool = False  # held-out answers were read off as the largest of a single output
     half: bool = False
     validated: bool = False
 

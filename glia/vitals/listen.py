@@ -7,7 +7,6 @@ is drawn and nothing is changed, so the loop computes bit for bit what it would 
 
 import math
 import threading
-import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -67,8 +66,10 @@ class Listener:
         self.spent, self.step, self.next_sure, self.stride = 0.0, 0, 2 * FIRST_STEPS, 1
         self.muted = self.measuring = False
         self.root: nn.Module | None = None  # the outermost module that is running
+        self.graded = False  # it was called with gradients
         self.optimizers: list[Optimizer] = []
-        self.known: list[weakref.ref[Optimizer]] = []
+        self.made_count = 0
+        self.idle: list[Optimizer] = []  # made, and none has stepped yet
         self.optimized: set[int] = set()
         self.uncleared: set[int] = set()  # optimisers (index) whose gradients are still those of their last step
         self.losses: list[Tensor] = []  # of the backward passes since the last step
@@ -77,8 +78,10 @@ class Listener:
         self.readings: dict[tuple[str, ...], LossReading] = {}
         self.grad_norm = math.nan
         self.modes: Counter[bool] = Counter()  # train() or not, at measured steps
-        self.cleared_late: Counter[bool] = Counter()  # gradients cleared between backward and step, at a measured step
-        self.cleared_after = False
+        self.cleared_late: Counter[tuple[int, bool]] = (
+            Counter()
+        )  # by optimiser: gradients cleared between backward and step, at a measured step
+        self.cleared_after: set[int] = set()  # parameters, since the last backward pass
         self.clip = math.nan
         self.birth: BirthFacts | None = None
         self.last_call: tuple[nn.Module, Any, Any] | None = None
@@ -92,11 +95,10 @@ class Listener:
                 self.capturer.pause()
             self.guarded(self.finish)
             self.over.append((self.chart, self.capturer, self.models.roots))
-            stepped = {id(optimizer) for optimizer in self.optimizers}
-            made = [one for one in self.known if one() is not None and id(one()) not in stepped]
+            made = max(0, self.made_count - len(self.optimizers))
             self.steps_before += self.step
             self._begin(Chart())
-            self.known = made
+            self.made_count = made
             self._measure_next(True)
         self.weights |= own
 
@@ -112,7 +114,8 @@ class Listener:
                 self._turn(module)
             self.root = module
             self.captured(Capturer.enter, module, args, kwargs)
-            if self.measuring and torch.is_grad_enabled():
+            self.graded = torch.is_grad_enabled()
+            if self.measuring and self.graded:
                 self.modes[module.training] += 1
                 self.guarded(self.models.enter, module, (*args, *kwargs.values()))
             if torch.is_grad_enabled():
@@ -121,7 +124,7 @@ class Listener:
     def on_leave(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         if self.root is None or threading.get_ident() != self.thread:
             return
-        if self.measuring and output is not None and torch.is_grad_enabled():
+        if self.measuring and output is not None and self.graded:
             self.guarded(self.models.leave, module, (*args, *kwargs.values()), output)
         if module is self.root:
             self.root = self.models.running = None
@@ -160,13 +163,17 @@ class Listener:
             self.captured(Capturer.batch_came, batch)
 
     def made(self, optimizer: Optimizer) -> None:
-        self.known.append(weakref.ref(optimizer))
+        self.made_count += 1
+        if not self.step and len(self.idle) < 4:
+            self.idle.append(optimizer)  # until one of them steps
 
     def clipped(self, most: float) -> None:
         self.clip = most
 
-    def cleared(self) -> None:
-        self.cleared_after = bool(self.losses)
+    def cleared(self, owner: Any) -> None:
+        if self.losses and self.measuring:
+            own = _parameters(owner) if isinstance(owner, Optimizer) else owner.parameters()
+            self.cleared_after |= {id(p) for p in own}
 
     def scaled(self, loss: Any) -> None:
         if self.capturer is not None and isinstance(loss, Tensor):
@@ -205,7 +212,7 @@ class Listener:
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             return
         self.losses.append(loss.detach())
-        self.cleared_after = False
+        self.cleared_after = set()
         if self.places is not None and "backward" not in self.chart.places:
             self.chart.places["backward"] = self.places.here()
         if loss.is_cpu and self.birth is None and not math.isfinite(loss.item()):
@@ -243,7 +250,9 @@ class Listener:
         self.optimized |= {id(p) for p in theirs}
         self.grad_norm = norm(p.grad for p in theirs if p.grad is not None)
         if not closure:  # a closure brings the gradients within the step
-            self.cleared_late[self.cleared_after] += bool(self.losses)
+            index = self.optimizers.index(optimizer)
+            cleared = bool(theirs) and id(theirs[0]) in self.cleared_after
+            self.cleared_late[index, cleared] += bool(self.losses)
             self.models.before_step({id(p) for p in theirs})
 
     def _after_step(self, optimizer: Optimizer) -> None:
@@ -264,6 +273,7 @@ class Listener:
         self.uncleared.add(index)
         self.grad_norm = math.nan
         self.step += 1
+        self.idle = []
         self._bound()
         self._measure_next(self._due())
 
@@ -312,15 +322,15 @@ class Listener:
             for root in self.models.roots:
                 for module in root.modules():
                     self.chart.places.setdefault(self.models.paths[id(module)], self.places.of(module))
-        stepped = {id(optimizer) for optimizer in self.optimizers}
-        made = [optimizer for optimizer in (one() for one in self.known) if optimizer is not None]
+        if not self.optimizers and self.capturer is not None:
+            self.capturer.unstepped(self.idle)
         self.chart.loop = LoopFacts(
             steps=self.step,
             training_mode=_share(self.modes),
             switches=any(_switches(root) for root in self.models.roots),
-            cleared_late=_share(self.cleared_late),
+            cleared_late=max((_cleared(self.cleared_late, i) for i in range(len(self.optimizers))), default=math.nan),
             clip=self.clip,
-            unused_optimizers=sum(id(optimizer) not in stepped for optimizer in made),
+            unused_optimizers=max(0, self.made_count - len(self.optimizers)),
         )
 
 
@@ -363,6 +373,11 @@ def listening(listener: Listener) -> Iterator[Listener]:
 def _share(counts: Counter[bool]) -> float:
     """Of those that are true; NaN without any."""
     return counts[True] / counts.total() if counts.total() else math.nan
+
+
+def _cleared(counts: Counter[tuple[int, bool]], index: int) -> float:
+    """Share of an optimiser's measured steps before which its gradients were cleared."""
+    return counts[index, True] / max(1, counts[index, True] + counts[index, False])
 
 
 def _switches(model: nn.Module) -> bool:

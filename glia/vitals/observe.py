@@ -86,7 +86,7 @@ def passes(made: Bench) -> tuple[list[Step], Tensor]:
     module = twin.get_submodule(rows.call.path)
     with made.precision():
         steps, result = walk(twin, lambda: module(*args, **kwargs))
-    return steps, leaves(result)[made.index].float()
+    return steps, made.judged(result).float()
 
 
 def _model(known: ModelFacts, steps: Sequence[Step], output: Tensor) -> ModelFacts:
@@ -130,7 +130,7 @@ def _losses(chart: Chart, made: Bench) -> None:
     changes = {"sign": found.sign, "times": found.times, "added": found.added, "applied": found.applied}
     if found.kind == "unknown":
         changes = {}
-    elif known.kind in ("unknown", "l1") or found.kind in ("log", "hinge", "root_mse"):
+    elif known.kind in ("unknown", "l1", "nll") or found.kind in ("log", "hinge", "root_mse"):
         changes |= {"kind": found.kind}
     first = made.capture.losses[0]
     filled = {"value": (first - found.added) / (found.sign * found.times) if found.times else math.nan, "total": first}
@@ -141,6 +141,7 @@ def _losses(chart: Chart, made: Bench) -> None:
         replace(
             known,
             broadcast=stretched,
+            unstable=found.unstable,
             summed=found.summed,
             outputs=known.outputs or (made.answers.outputs if made.answers else 0),
             classes=known.classes or classes,
@@ -167,7 +168,7 @@ def _stretched(made: Bench) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
             except RuntimeError:
                 continue
             if math.prod(joined) > max(math.prod(a), math.prod(b)) and min(math.prod(a), math.prod(b)) > 1:
-                return a, b
+                return (a, b) if pair[0].at == made.place else (b, a)
     return None
 
 
@@ -232,5 +233,6 @@ def _loop(chart: Chart, capture: Capture, made: Bench | None) -> LoopFacts:
         shuffled=capture.shuffled,
         half=bool(capture.autocast),
         validated=bool(capture.held),
+        argmax_of_one=capture.argmax_of_one,
         detached=int(chart.backwards == 0 and capture.modes["train on"] + capture.modes["train off"] > 0),
     )

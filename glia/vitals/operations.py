@@ -65,16 +65,27 @@ class Step:
 
 
 class Walk(TorchFunctionMode):
-    """One forward pass: `steps` are what was met; `exchanged` are functions to be called in place of those at a place."""
+    """One forward pass: `steps` are what was met; `exchanged` are functions to be called in place of those at a place.
 
-    def __init__(self, exchanged: Mapping[int, Callable[..., Any]] | None = None, keep: bool = False):
+    graded: gradients flow even where the model's author switched them off.
+    """
+
+    def __init__(
+        self, exchanged: Mapping[int, Callable[..., Any]] | None = None, keep: bool = False, graded: bool = False
+    ):
         super().__init__()
-        self.exchanged, self.keep = exchanged or {}, keep
+        self.exchanged, self.keep, self.graded = exchanged or {}, keep, graded
         self.steps: list[Step] = []
         self.count, self.path = 0, [""]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if self.graded and not torch.is_grad_enabled():
+            with torch.enable_grad():
+                return self._called(func, args, kwargs)
+        return self._called(func, args, kwargs)
+
+    def _called(self, func: Any, args: Any, kwargs: Any) -> Any:
         name = getattr(func, "__name__", "")
         kind = KINDS.get(name)
         if kind is None or (kind == "product" and not _meets_parameter(args)):
@@ -161,7 +172,7 @@ def facts(step: Step) -> OperationFacts:
 
 
 def _std(values: Tensor) -> float:
-    return values.std(correction=0).item()
+    return values.std(correction=0).item() if values.numel() else math.nan
 
 
 def _width_in(step: Step) -> int:

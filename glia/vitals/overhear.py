@@ -25,7 +25,7 @@ class Ear(Protocol):
     def made(self, optimizer: Optimizer) -> None: ...
     def clipped(self, most: float) -> None: ...
     def scaled(self, loss: Any) -> None: ...
-    def cleared(self) -> None: ...
+    def cleared(self, owner: Any) -> None: ...
 
 
 @contextmanager
@@ -84,7 +84,7 @@ def overheard(ear: Ear) -> Iterator[None]:
 
     def clearing(original: Any) -> Any:
         def clear(owner: Any, *args: Any, **kwargs: Any) -> Any:
-            ear.cleared()
+            ear.cleared(owner)
             return original(owner, *args, **kwargs)
 
         return clear

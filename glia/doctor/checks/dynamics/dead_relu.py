@@ -15,6 +15,7 @@ from typing import Any
 
 from glia.doctor.course import large_inputs, peak_rate
 from glia.doctor.finding import Finding, Rule
+from glia.doctor.learning import learned
 from glia.vitals.chart import Chart, LayerVitals
 
 RULE = Rule("GL303", "dead-relu", "lr_too_high", explains=("GL301", "GL304", "GL311"))
@@ -46,6 +47,7 @@ def check(chart: Chart) -> Iterator[Finding]:
         cause=cause,
         change=change,
         prior=0.7 if died == 1 else 0.6,
+        sure=died == 1 and shares[worst][0] < MOST / 2 and not learned(chart),
     )
 
 

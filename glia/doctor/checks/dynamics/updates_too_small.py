@@ -8,6 +8,7 @@ Not a fault when: the run learns (a network that is tuned further moves little);
 Source: Bottou 2012, "Stochastic gradient descent tricks": about a thousandth of the weights a step is usual.
 """
 
+import math
 from collections.abc import Iterator
 from math import isfinite
 
@@ -25,7 +26,9 @@ def check(chart: Chart) -> Iterator[Finding]:
     for layers in weighted_layers(chart).values():
         if len(layers) >= FEWEST:
             moves.append(typical(layers, lambda layer: layer.update_ratio))
-            pulls.append(typical(layers, lambda layer: layer.grad_norm / layer.weight_norm))
+            pulls.append(
+                typical(layers, lambda layer: layer.grad_norm / layer.weight_norm if layer.weight_norm else math.nan)
+            )
     most = max(filter(isfinite, moves), default=float("nan"))
     pull = max(filter(isfinite, pulls), default=0.0)
     if not most < SMALL or pull < FAINT:

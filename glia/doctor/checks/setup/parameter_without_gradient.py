@@ -42,7 +42,7 @@ def check(chart: Chart) -> Iterator[Finding]:
                 severity, _where(still), _evidence(still, model),
                 "no gradient was there when the optimiser stepped: the path to the loss is cut",
                 "look for detach(), .data, .item() or no_grad() in forward and on the way to the loss",
-                safe=True, cause="detached_graph", change={"attach": True}, prior=0.9,
+                safe=True, cause="detached_graph", change={"attach": True}, prior=0.9, sure=len(still) == len(trained),
             )  # fmt: skip
 
 
