@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
-.PHONY: demo test check lint types format bench-accuracy exam clean
+.PHONY: demo test check lint types format bench-accuracy bench-doctor exam clean
 
 demo: $(STAMPS)/dev
 	$(BIN)/glia train digits
@@ -27,6 +27,9 @@ format: $(STAMPS)/dev
 
 bench-accuracy: $(STAMPS)/dev
 	$(BIN)/python -m benchmarks.accuracy
+
+bench-doctor: $(STAMPS)/dev
+	$(BIN)/python -m benchmarks.doctor_cost
 
 # Draws training scripts, sick and healthy, lets the doctor see each, and writes the marks. An hour or more on two cores.
 EXAM := .exam

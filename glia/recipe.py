@@ -121,6 +121,8 @@ class Train(_Settings):
     checkpoint_s: float = Field(30.0, ge=0, description="seconds between checkpoints")
     baselines: bool = Field(True, description="train simple models beside the network")
     tensorboard: bool = Field(False, description="write TensorBoard files too")
+    doctor: bool = Field(True, description="check the data before training, and the run while it goes on")
+    skip: Names = Field((), description="rules of the doctor to leave out, by code or name, e.g. GL109,dead-relu")
 
 
 SECTIONS: dict[str, type[_Settings]] = {"data": Data, "model": Model, "train": Train}

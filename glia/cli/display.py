@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from glia.doctor.finding import Finding
 from glia.runs.folder import RunFolder
 from glia.training.loop import Moment
 from glia.training.nonfinite import NonFinite
@@ -21,6 +22,7 @@ from glia.workbench.session import Session, Watcher
 from glia.workbench.train import Stopped
 
 SHORT = {"balanced_accuracy": "balanced", "roc_auc": "ROC", "pr_auc": "PR", "f1": "F1", "r2": "R2", "ece": "ECE"}
+SEVERITIES = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
 EPOCH_LINES = 20  # lines of epochs, about, however many there are
 
 
@@ -37,6 +39,17 @@ class Display:
         """One line for people."""
         if not self.quiet:
             self.console.print(Text.assemble(("  note  ", "yellow"), line))
+
+    def found(self, finding: Finding) -> None:
+        """One finding of the doctor, while a run goes on; a quiet run tells only what alarms."""
+        if self.quiet and not finding.alarms:
+            return
+        colour = SEVERITIES[finding.severity]
+        head = Text.assemble((f"{finding.severity:>8}  ", colour), (f"{finding.code} {finding.name}", "bold"))
+        self.console.print(Text.assemble(head, f", {finding.where}: {finding.why}"))
+        if finding.alarms:
+            for name, text in (("numbers", finding.shown_evidence()), ("cure", finding.cure)):
+                self.console.print(Text.assemble((f"{name:>8}  ", "dim"), text))
 
     @contextmanager
     def guarding(self) -> Iterator[None]:

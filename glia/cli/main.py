@@ -32,6 +32,7 @@ def train(
     runs: Runs = Path("runs"),
     recipe: Annotated[Path | None, typer.Option(help="A recipe.toml to start from, such as that of a run.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the result.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Train though the doctor sees an error in the data.")] = False,
     show_help: Annotated[bool, typer.Option("--help", "-h", help="Show this, with all settings.")] = False,
 ) -> None:
     """Train a network on SOURCE: a table, a folder of pictures, arrays, or a bundled set such as digits or iris.
@@ -44,7 +45,7 @@ def train(
         typer.echo(ctx.get_help().replace("train [OPTIONS]", "train SOURCE [OPTIONS] [SETTINGS]"))
         verb.show_settings()
         return
-    verb.run(ctx.args, name=name, runs=runs, recipe=recipe, quiet=quiet)
+    verb.run(ctx.args, name=name, runs=runs, recipe=recipe, quiet=quiet, force=force)
 
 
 @app.command()

@@ -8,7 +8,20 @@ from rich.table import Table
 from glia.errors import GliaError, unknown
 from glia.recipe import SECTION_OF, SECTIONS, parse_value
 
-TEXT = ("target", "drop", "kinds", "hidden", "separator", "decimal", "encoding", "group", "time", "valid", "test")
+TEXT = (
+    "target",
+    "drop",
+    "kinds",
+    "hidden",
+    "separator",
+    "decimal",
+    "encoding",
+    "group",
+    "time",
+    "valid",
+    "test",
+    "skip",
+)
 
 
 def read(tokens: Sequence[str]) -> tuple[list[str], dict[str, Any]]:

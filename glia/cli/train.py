@@ -13,7 +13,9 @@ def show_settings() -> None:
     Console(highlight=False).print(settings.table())
 
 
-def run(tokens: Sequence[str], *, name: str | None, runs: Path, recipe: Path | None, quiet: bool) -> None:
+def run(
+    tokens: Sequence[str], *, name: str | None, runs: Path, recipe: Path | None, quiet: bool, force: bool = False
+) -> None:
     """Train from a command line."""
     words, changed = settings.read(tokens)  # before torch: a typo is answered at once
     from glia.errors import GliaError
@@ -31,7 +33,11 @@ def run(tokens: Sequence[str], *, name: str | None, runs: Path, recipe: Path | N
 
     display = Display(quiet=quiet)
     with display.guarding():
-        display.show_result(train(recipe=start, name=name, runs=runs, tell=display.tell, begin=display.begin))
+        run = train(
+            recipe=start, name=name, runs=runs, force=force,
+            tell=display.tell, found=display.found, begin=display.begin,
+        )  # fmt: skip
+        display.show_result(run)
 
 
 def go_on(path: Path, *, quiet: bool) -> None:
@@ -41,4 +47,4 @@ def go_on(path: Path, *, quiet: bool) -> None:
 
     display = Display(quiet=quiet)
     with display.guarding():
-        display.show_result(resume(path, tell=display.tell, begin=display.begin))
+        display.show_result(resume(path, tell=display.tell, found=display.found, begin=display.begin))

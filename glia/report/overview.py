@@ -9,7 +9,7 @@ from glia.report.read import Json, RunFiles, mapping_of, names_of, number, rows_
 from glia.report.svg import Axis, fitted
 from glia.report.training import best_epoch
 from glia.report.verdict import Contender, Verdict, headline, judge
-from glia.report.words import EXPLAINED, LOWER_IS_BETTER, count, digits, listed, measure_name, measured, plain, seconds
+from glia.report.words import EXPLAINED, LOWER_IS_BETTER, count, digits, listed, measure_name, measured, seconds
 
 STATES = {
     "finished": ("Finished", "good"),
@@ -18,26 +18,6 @@ STATES = {
     "running": ("Not finished", "warn"),
 }
 ANSWERS = {"yes": "Yes, it pays here.", "no": "No, not this one.", "unclear": "Not clearly.", "alone": "Unknown."}
-SEVERITIES = {
-    "error": "bad",
-    "fatal": "bad",
-    "critical": "bad",
-    "high": "bad",
-    "info": "calm",
-    "low": "calm",
-    "note": "calm",
-}
-
-FINDING_LINES = [
-    ("Where", "where"),
-    ("What", "what"),
-    ("Evidence", "evidence"),
-    ("Cause", "cause"),
-    ("Cure", "cure"),
-    ("Safe", "safe"),
-    ("Tried", "trial"),
-    ("Gain", "gain"),
-]
 
 
 def state(run: RunFiles) -> dict[str, str]:
@@ -221,24 +201,3 @@ def _by_target(run: RunFiles, part: str) -> list[dict[str, Any]]:
     names = names_of(run.task.get("targets")) if headline(run) == "rmse" else []
     table = [(name, [number(values.get(f"{key}_{name}")) for key in ("rmse", "mae", "r2")]) for name in names]
     return [{"name": name, "cells": ["–" if v is None else digits(v) for v in row]} for name, row in table if any(row)]
-
-
-def findings(run: RunFiles) -> list[dict[str, Any]]:
-    """What the doctor found, each as lines of words."""
-    found = []
-    for item in run.findings:
-        severity = str(item.get("severity", "") or "note")
-        found.append(
-            {
-                "code": str(item.get("code", "")),
-                "name": str(item.get("name") or item.get("title") or item.get("code", "")),
-                "severity": severity,
-                "tone": SEVERITIES.get(severity.lower(), "warn"),
-                "lines": [
-                    (label, plain(item.get(key)))
-                    for label, key in FINDING_LINES
-                    if item.get(key) not in (None, "", [], {})
-                ],
-            }
-        )
-    return found

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from glia.report import details, evaluation, overview
+from glia.report.findings import findings
 from glia.report.plot import Plot
 from glia.report.read import RunFiles, mapping_of, number, read_run
 from glia.report.training import training_plots
@@ -47,7 +48,7 @@ def _view(run: RunFiles) -> dict[str, Any]:
         "facts": overview.facts(run),
         "result": overview.result(run),
         "measures": overview.measures(run),
-        "findings": overview.findings(run),
+        "findings": findings(run),
         "training": training_plots(run),
         "epochs": _epoch_table(run),
         "parts": _parts(run),
@@ -89,7 +90,8 @@ def _rows(curves: dict[str, Any]) -> str:
 
 
 def _plots(view: dict[str, Any]) -> list[Plot]:
-    return [*view["training"], *(plot for part in view["parts"] for plot in part["plots"])]
+    evidence = [one["figure"] for one in view["findings"] if one["figure"] and one["figure"].hover]
+    return [*view["training"], *(plot for part in view["parts"] for plot in part["plots"]), *evidence]
 
 
 def _epoch_table(run: RunFiles) -> dict[str, Any] | None:

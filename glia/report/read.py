@@ -43,6 +43,7 @@ class RunFiles:
     status: Json = field(default_factory=dict)
     worst: list[Json] = field(default_factory=list)
     findings: list[Json] = field(default_factory=list)
+    vitals: Json = field(default_factory=dict)  # what the figures of findings are drawn from
     epochs: list[Json] = field(default_factory=list)
     steps: dict[str, Floats] = field(default_factory=dict)  # step, loss, lr, grad_norm: (steps,) each
     predictions: dict[str, Predictions] = field(default_factory=dict)  # by part
@@ -80,6 +81,7 @@ def read_run(folder: Path) -> RunFiles:
         status=mapping("status.json"),
         worst=items("predictions/worst.json", "worst"),
         findings=items("findings.json", "findings"),
+        vitals=_load(folder, "findings.json", _vitals, dict, []),
         epochs=epochs,
         steps=steps,
         predictions=_predictions(folder, unread),
@@ -114,6 +116,11 @@ def _toml(path: Path) -> Json:
 def _items(value: Any, key: str) -> Any:
     """A list, also when it stands under its own name in a mapping."""
     return value.get(key) if isinstance(value, dict) else value
+
+
+def _vitals(path: Path) -> Json:
+    value = _json(path)
+    return mapping_of(value.get("vitals")) if isinstance(value, dict) else {}
 
 
 def _predictions(folder: Path, unread: list[str]) -> dict[str, Predictions]:

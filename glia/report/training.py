@@ -16,7 +16,7 @@ LOG_FROM = 30.0  # a positive quantity whose largest value is this many times it
 def training_plots(run: RunFiles) -> list[Plot]:
     """The figures that this run has numbers for."""
     key = headline(run)
-    plots = [_by_epoch(run, "loss", "Loss"), _by_epoch(run, key, sentence(measure_name(key)))]
+    plots = [by_epoch(run, "loss", "Loss"), by_epoch(run, key, sentence(measure_name(key)))]
     if not np.isfinite(run.steps.get("loss", np.zeros(1))).all() and run.epochs:
         plots.insert(1, _by_step(run, "loss", "Training loss by step", "Of one batch each."))
     plots += [
@@ -41,12 +41,12 @@ def _column(run: RunFiles, name: str) -> Floats:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _by_epoch(run: RunFiles, key: str, title: str) -> Plot | None:
-    """Training and validation side by side, one point an epoch."""
+def by_epoch(run: RunFiles, key: str, title: str, name: str = "") -> Plot | None:
+    """Training and validation side by side, one point an epoch. name: of the plot, where the page has two of them."""
     epochs = _column(run, "epoch")
     train, valid = _column(run, f"train_{key}"), _column(run, f"valid_{key}")
     if not (np.isfinite(train).any() or np.isfinite(valid).any()):
-        return _loss_by_step(run) if key == "loss" else None
+        return _loss_by_step(run) if key == "loss" and not name else None
     both = np.concatenate([train, valid])
     written = "share" if key in SHARES else "number"
     y = fitted(measure_name(key), both, written, log=key == "loss" and spans_far(both))
@@ -55,7 +55,7 @@ def _by_epoch(run: RunFiles, key: str, title: str) -> Plot | None:
     series = [_short_line(one) for one in series] + _best_point(epochs, valid, best_epoch(run))
     marks = _best_mark(epochs, valid, best_epoch(run), y)
     note = "Log scale." if y.log else ""
-    return draw(f"epoch-{key}", title, series, Frame(_epoch_axis(epochs), y), marks=marks, note=note)
+    return draw(name or f"epoch-{key}", title, series, Frame(_epoch_axis(epochs), y), marks=marks, note=note)
 
 
 def _best_point(epochs: Floats, values: Floats, best: int | None) -> list[Series]:

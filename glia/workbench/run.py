@@ -62,6 +62,12 @@ class Run:
         """Figures by epoch, as a dict of lists."""
         return self._folder.history()
 
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        """What the doctor found, notes last: ``[{"code", "name", "severity", "where", "why", "cure", ...}]``"""
+        found = self._folder.read_json("findings.json", {})
+        return list(found.get("findings", []) if isinstance(found, dict) else found)
+
     @cached_property
     def _parts(self) -> dict[str, Any]:
         return self._load[0]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import nn
 
 from glia import disk
 from glia.data.prepared import Prepared
+from glia.doctor.finding import Finding
 from glia.errors import GliaError
 from glia.models.build import build
 from glia.recipe import Recipe
@@ -17,6 +19,7 @@ from glia.report.tensorboard import tensorboard
 from glia.runs import checkpoint, machine
 from glia.runs.folder import RunFolder, plain_name
 from glia.training.nonfinite import NonFinite
+from glia.workbench.checkup import Checkup
 from glia.workbench.finish import finish, save_model, status, write_report
 from glia.workbench.plan import Choice, plan, weighted
 from glia.workbench.prepare import prepare, with_full_paths
@@ -24,6 +27,8 @@ from glia.workbench.run import Run
 from glia.workbench.session import Session, Watcher, chart_rhythm, run_training, stop_on_signal
 
 Tell = Callable[[str], None]
+Found = Callable[[Finding], None]
+"""Given each thing that the doctor finds, once."""
 Begin = Callable[[Session, RunFolder, list[Choice]], tuple[Watcher, ...]]
 """Called when training is about to begin; what it gives watches every Moment."""
 
@@ -49,15 +54,18 @@ def train(
     name: str | None = None,
     runs: Path | str = "runs",
     tell: Tell = _quiet,
+    found: Found | None = None,
     begin: Begin | None = None,
+    force: bool = False,
     **settings: Any,
 ) -> Run:
     """Prepare, choose, train, evaluate and report: ``glia.train("titanic.csv", target="survived", epochs=20)``.
 
     source: as in `glia.prepare`, which may also be done first and given as `data`. model: a name in the catalogue, or
     any module that takes what `data` yields. name, runs: the run goes to ``runs/name``. settings: names of `Recipe`.
-    tell: is given lines for people. Raises GliaError for bad input, NonFinite when a loss is not finite (the run
-    folder keeps the best weights), Stopped after Ctrl-C.
+    tell: is given lines for people; found: each finding of the doctor, which are lines too where it is not given.
+    force: train though the doctor sees an error before the first step. Raises GliaError for bad input or such an error,
+    NonFinite when a loss is not finite (the run folder keeps the best weights), Stopped after Ctrl-C.
     """
     began = time.monotonic()
     recipe = (recipe or Recipe()).updated(**settings, **({"model": model} if isinstance(model, str) else {}))
@@ -74,6 +82,7 @@ def train(
     if own is not None:
         planned = planned.updated(model="custom")
     session = _session(planned, made.data, own, made.usual_lr)
+    checkup = _checkup(session, found or _as_lines(tell), force=force)
     if planned.train.lr == "auto":
         choice = session.find_lr()
         choices.append(choice)
@@ -83,7 +92,7 @@ def train(
     folder.write_json("data.json", made.data.card)
     folder.write_json("machine.json", machine.describe() | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
     disk.write_file(folder.path / "recipe.toml", planned.to_toml())  # last: a folder with a recipe can be resumed
-    return _go(folder, session, None, choices, tell, begin, began)
+    return _go(folder, session, None, choices, tell, begin, began, checkup)
 
 
 def resume(
@@ -92,6 +101,7 @@ def resume(
     source: Any = None,
     model: nn.Module | None = None,
     tell: Tell = _quiet,
+    found: Found | None = None,
     begin: Begin | None = None,
 ) -> Run:
     """Go on with a run that was stopped or killed, to the same weights and figures as if it never had been.
@@ -118,7 +128,21 @@ def resume(
         tell(f"the order of the rows is exact, the numbers are not bit-exact: {changed}")
     tell(f"going on from step {state['progress']['step']}" if state else "no checkpoint yet: starting again")
     session = _session(recipe, data, model, None)
-    return _go(folder, session, state, [], tell, begin, began)
+    checkup = _checkup(session, found or _as_lines(tell), force=True)
+    return _go(folder, session, state, [], tell, begin, began, checkup)
+
+
+def _checkup(session: Session, found: Found, *, force: bool) -> Checkup | None:
+    """The doctor's part, with a first look taken; None where it was not wanted."""
+    if not session.recipe.train.doctor:
+        return None
+    checkup = Checkup(session, found)
+    checkup.before(force=force)
+    return checkup
+
+
+def _as_lines(tell: Tell) -> Found:
+    return lambda f: tell(f"{f.severity} {f.code} {f.name}, {f.where}: {f.why}; {f.cure}")
 
 
 def _session(recipe: Recipe, data: Prepared, own: nn.Module | None, usual_lr: float | None) -> Session:
@@ -138,6 +162,7 @@ def _go(
     tell: Tell,
     begin: Begin | None,
     began: float,
+    checkup: Checkup | None,
 ) -> Run:
     with disk.locked(folder.path), stop_on_signal(tell) as stop:
         status(folder, "running", "", {}, began)
@@ -145,27 +170,33 @@ def _go(
         if session.recipe.train.tensorboard:
             watchers += (tensorboard(folder.path, chart_rhythm(session.total_steps()), tell),)
         try:
-            run_training(folder, session, state, watchers, stop)
+            with checkup.watching(folder, state) if checkup else nullcontext():
+                run_training(folder, session, state, watchers + ((checkup.watch,) if checkup else ()), stop)
         except NonFinite as error:
             save_model(folder, session)
-            status(folder, "failed", str(error), folder.history(), began)
-            write_report(folder, tell)
+            _end(folder, checkup, "failed", str(error), tell, began)
             raise
         except GliaError as error:
             status(folder, "failed", str(error), folder.history(), began)
             raise
         if stop.asked:
-            status(folder, "stopped", "asked to stop", folder.history(), began)
-            write_report(folder, tell)
+            _end(folder, checkup, "stopped", "asked to stop", tell, began)
             raise Stopped(folder.path, stop.signal)
         finish(folder, session, tell)
         seconds = {"seconds": round(time.monotonic() - began, 2), "peak_memory_bytes": machine.peak_memory_bytes()}
         folder.write_json("machine.json", folder.read_json("machine.json", {}) | seconds)
         epochs = folder.history().get("epoch", [])
         early = len(epochs) < (session.recipe.train.epochs or 0)
-        status(folder, "finished", "no gain any more" if early else "all epochs done", folder.history(), began)
-        write_report(folder, tell)
+        _end(folder, checkup, "finished", "no gain any more" if early else "all epochs done", tell, began)
     return Run(folder, session.model)
+
+
+def _end(folder: RunFolder, checkup: Checkup | None, state: str, why: str, tell: Tell, began: float) -> None:
+    """The last findings, how the run stands, the page."""
+    if checkup is not None:
+        checkup.finish(folder.read_json("metrics.json", {}))
+    status(folder, state, why, folder.history(), began)
+    write_report(folder, tell)
 
 
 def _use_threads(recipe: Recipe) -> None:

@@ -22,19 +22,44 @@ HOSTILE = [
     "&lt;b&gt;]]>",
 ]
 
-FINDINGS = [
-    {
-        "code": "G203", "name": "overfitting", "severity": "warning", "where": "epochs 29 to 46",
-        "evidence": {"train_loss": 0.071, "valid_loss": 0.154, "ratio": 2.17},
-        "cause": "the network can remember 241 rows one by one",
-        "cure": "dropout 0.1 -> 0.3 (safe: changes nothing but the noise while training)",
-        "gain": "tried on the side for 400 steps: valid_loss 0.154 -> 0.131",
+FINDINGS = {
+    "findings": [
+        {
+            "code": "GL401", "name": "overfitting", "severity": "warning", "cause": "missing_regularisation",
+            "where": "epochs 29 to 46", "place": "", "safe": True,
+            "evidence": "valid loss best 0.131; valid loss last 0.154",
+            "figures": {"valid_loss_best": 0.131, "valid_loss_last": 0.154},
+            "why": "the network remembers the training rows instead of what they have in common",
+            "cure": "try more dropout or weight decay",
+            "remedies": [
+                {
+                    "change": {"dropout": 0.3}, "says": "dropout 0.3", "safe": False,
+                    "trial": {"metric": "held-out accuracy", "before": 0.71, "after": 0.93, "steps": 400, "seeds": 2},
+                }
+            ],
+        },
+        {
+            "code": "GL303", "name": "dead-relu", "severity": "warning", "cause": "lr_too_high",
+            "where": "hidden.2 (Linear)", "evidence": "dead 0.93", "figures": {"dead": 0.93},
+            "why": "most units are 0 in every row", "cure": "a lower rate", "safe": False,
+            "remedies": [{"change": {"lr": 0.001}, "says": "lr 0.001", "safe": False}],
+        },
+        {
+            "code": "GL110", "name": "shared-rows", "severity": "note", "cause": "data_leak",
+            "where": "the held-out rows", "evidence": "held out rows shared 0.08",
+            "figures": {"held_out_rows_shared": 0.08, "by_chance": 0.0, "rows": 34},
+            "why": "held-out rows are training rows too", "cure": "drop doubles before the split", "safe": True,
+            "remedies": [],
+        },
+    ],
+    "vitals": {
+        "counts": {"Adelie": 106, "Chinstrap": 48, "Gentoo": 87},
+        "layers": [
+            {"place": f"hidden.{i} (Linear)", "step": 413, "grad_norm": 10.0**-i, "zeros": z, "rms": 1.0}
+            for i, z in enumerate((0.5, 0.71, 0.98))
+        ],
     },
-    {
-        "code": "G107", "name": "constant column", "severity": "info", "where": "column year_of_record",
-        "evidence": "1 distinct value in 241 rows", "cure": "nothing to do: it was left out",
-    },
-]  # fmt: skip
+}  # fmt: skip
 
 
 def penguins(folder: Path) -> Path:
@@ -226,14 +251,16 @@ def failed(folder: Path) -> Path:
     why = "the loss is not finite at step 141: it arose in blocks.2.norm; try a lower lr (got 0.5)"
     write_json(folder, "status.json", {"state": "failed", "why": why, "epoch": 3, "step": 141, "best_epoch": 2})
     finding = {
-        "code": "G301",
-        "name": "non-finite loss",
+        "code": "GL302",
+        "name": "non-finite",
         "severity": "error",
-        "where": "blocks.2.norm, step 141",
-        "evidence": {"lr": 0.5},
-        "cure": "lr 0.5 -> 0.002",
+        "where": "step 141, first in blocks.2.norm (BatchNorm2d)",
+        "evidence": "step 141; lr 0.5",
+        "figures": {"step": 141, "lr": 0.5},
+        "why": "the loss is not a number any more",
+        "cure": "begin with 0.002",
     }
-    write_json(folder, "findings.json", [finding])
+    write_json(folder, "findings.json", {"findings": [finding], "vitals": {}})
     return folder
 
 
@@ -280,7 +307,18 @@ def hostile(folder: Path, names: list[str] = HOSTILE) -> Path:
     write_json(
         folder,
         "findings.json",
-        [dict.fromkeys(("code", "name", "severity", "where", "evidence", "cure"), name) for name in names],
+        {
+            "findings": [
+                dict.fromkeys(("code", "name", "severity", "cause", "where", "evidence", "why", "cure"), name)
+                | {"code": code, "figures": {name: 0.5}}
+                | {"remedies": [{"says": name, "trial": {"metric": name, "before": 0.1, "after": 0.2}}]}
+                for name, code in zip(names, [*names[:-4], "GL107", "GL303", "GL110", "GL302"])
+            ],
+            "vitals": {
+                "counts": dict.fromkeys(names, 3),
+                "layers": [{"place": name, "zeros": 0.5, "grad_norm": 1.0} for name in names],
+            },
+        },
     )
     write_json(folder, "choices.json", [{"setting": name, "value": name, "why": name} for name in names])
     write_json(

@@ -1,0 +1,343 @@
+"""Checkup: the doctor inside a training of ours. The same checks before the first step, at epoch ends and at the end;
+each finding is told once and stands in findings.json.
+"""
+
+import math
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from glia.data.facts import TableFacts
+from glia.doctor.examine import code_of, sift, suspect
+from glia.doctor.finding import SEVERITIES, Finding
+from glia.doctor.learning import failed
+from glia.errors import GliaError
+from glia.runs.folder import RunFolder
+from glia.training.loop import Moment
+from glia.training.nonfinite import NonFinite
+from glia.vitals.chart import Chart, EpochVitals, LoopFacts, OptimizerFacts, ScoreFacts, StepVitals
+from glia.vitals.listen import Listener, listening
+from glia.workbench.firstlook import Look, look
+from glia.workbench.session import Session
+
+Told = Callable[[Finding], None]
+
+# Our own networks begin with the preparation that was fitted on the training rows.
+PREPARED = ("GL101", "GL102")
+LIKELY = 0.5  # prior from which a symptom counts in a run that fails
+CERTAIN = 0.9  # prior from which what the data show counts before the first step
+FAR = 10.0  # times the usual learning rates that are told before the first step
+SHARE = 0.01  # of the time that looking may take while a run goes on
+USUAL_S = 0.05  # seconds that a first look takes, about
+EARLY = 0.25  # share of a run before which nobody knows whether it fails
+SKILLED = 0.25  # skill of a baseline, below which the data may say nothing at all
+TIME = ("GL501", "GL502", "GL503")  # rules on time and memory, which are told at the end only
+
+
+class Checkup:
+    """What is known of one run so far, and what was told of it.
+
+    found: is given each finding once. before: raises GliaError where it cannot work, unless `force`.
+    """
+
+    def __init__(self, session: Session, found: Told):
+        self.session, self.found = session, found
+        self.skip = {code_of(name) for name in session.recipe.train.skip}
+        if session.recipe.model.model != "custom":
+            self.skip |= set(PREPARED)
+        if session.data.task.weights:
+            self.skip.add("GL107")  # its cure is in use
+        self.known: Look | None = None
+        self.first: list[Finding] = []  # before the first step
+        self.now: list[Finding] = []
+        self.told: set[tuple[str, str]] = set()
+        self.folder: RunFolder | None = None
+        self.earlier = Chart()  # of the part of the run before it was resumed
+        self.steps_before = 0
+        self.epochs: list[EpochVitals] = []
+        self.best: Mapping[str, float] = {}
+        self.listener: Listener | None = None
+        self.began = time.perf_counter()
+        self.spent, self.cost = 0.0, USUAL_S
+
+    def before(self, *, force: bool = False) -> None:
+        """Look at the data, the untrained network and the settings. Raises GliaError for an error, unless `force`."""
+        self.known = seen = look(self.session)
+        chart = replace(seen.chart, rows=seen.rows, labels=seen.labels, split=seen.splits.get("valid"))
+        found = [f for f in suspect(chart, self.skip) if _counts_before(f)]
+        if "test" in seen.splits:
+            # What is wrong with the training rows is told once.
+            other = Chart(rows=seen.rows, labels=seen.labels, split=seen.splits["test"])
+            codes = {f.code for f in found}
+            of_split = [f for f in suspect(other, self.skip) if _of_split(f) and f.code not in codes]
+            found += [_of_test(f) for f in of_split if _counts_before(f)]
+        given = {part for part in ("valid", "test") if getattr(self.session.recipe.data, part)}
+        found = [f for f in found if f.code != "GL113" or _part_of(f) in given]  # we prepare our own parts alike
+        self.first = self.now = [self._named(f) for f in sift(found)]
+        errors = [f for f in self.first if f.severity == "error"]
+        if errors and not force:
+            raise refused(errors)
+
+    def _remember(self, folder: RunFolder, step: int) -> None:
+        """Steps, epochs and findings of the run so far. Charts on disk count from 1."""
+        self.steps_before = step
+        past = Chart.from_lines(line for line in folder.chart() if line.get("step", 0) <= step)
+        past.steps = [replace(one, step=one.step - 1, epoch=None) for one in past.steps]
+        self.epochs = [replace(one, epoch=one.epoch - 1) for one in past.epochs]
+        self.earlier = past
+        for line in folder.chart():
+            if line["kind"] == "epoch" and line.get("best") and line.get("step", 0) <= step:
+                self.best = {k: v for k, v in line.items() if k.startswith(("train_", "valid_"))}
+        kept = folder.read_json("findings.json", {}).get("findings", [])
+        self.told = {(one["code"], one["where"]) for one in kept}
+
+    @contextmanager
+    def watching(self, folder: RunFolder, start: dict[str, Any] | None) -> Iterator[None]:
+        """Listen to the training inside the block, which begins in `folder` or goes on there from a checkpoint."""
+        self.folder = folder
+        if start is not None:
+            self._remember(folder, start["progress"]["step"])
+        self._tell(self.first)
+        self.began = time.perf_counter()
+        self.listener = listener = Listener(Chart(), capture=False)
+        try:
+            with listening(listener):
+                yield
+        except NonFinite as error:
+            # The loop ends before the optimiser steps, and steps are what the listener hears.
+            broken = StepVitals(error.step, error.loss, float(self.session.recipe.train.lr))
+            listener.chart.steps.append(replace(broken, step=error.step - self.steps_before))
+            raise
+
+    def watch(self, moment: Moment) -> None:
+        """Note the figures of an epoch; look at the whole, when looking has not taken too much time."""
+        if moment.kind != "epoch":
+            return
+        self.epochs.append(EpochVitals(moment.epoch, moment.step, dict(moment.figures)))
+        if moment.best:
+            self.best = dict(moment.figures)
+        began = time.perf_counter()
+        if moment.last or self.spent + self.cost > SHARE * (began - self.began):
+            return
+        chart = self.chart()
+        chart.scores = self._scores(self.best)
+        late = moment.step > EARLY * self.session.total_steps()
+        self._examined(chart, failing=late and failed(chart), leave_out=TIME)
+        self.cost = time.perf_counter() - began
+        self.spent += self.cost
+
+    def finish(self, metrics: Mapping[str, Any] | None = None) -> None:
+        """The last word, once training is over. metrics: figures of each part, where it came to an end."""
+        chart, metrics = self.chart(), metrics or {}
+        counts, weighted = self.known.counts if self.known else {}, bool(self.session.data.task.weights)
+        chart.scores = _measured(metrics, counts, weighted=weighted) or self._scores(self.best)
+        self._examined(chart, failing=failed(chart) and not _hopeless(metrics, counts, weighted=weighted))
+        self._write(chart)
+
+    def chart(self) -> Chart:
+        """Everything observed so far: the data, the run before it was resumed, and the run since."""
+        listener, seen = self.listener, self.known
+        live = listener.chart if listener is not None else Chart()
+        shift = self.steps_before
+        chart = Chart(
+            steps=[*self.earlier.steps, *(replace(one, step=one.step + shift) for one in live.steps)],
+            layers=[replace(one, step=one.step + shift) for one in live.layers],
+            batches=[replace(one, step=one.step + shift) for one in live.batches],
+            epochs=list(self.epochs),
+            losses=list(live.losses), models=list(live.models), birth=live.birth, clock=live.clock,
+            optimizers=self._optimizers(live), backwards=live.backwards + shift, notes=list(live.notes),
+        )  # fmt: skip
+        if listener is not None and live.loop is None:  # it still listens
+            chart.losses = [reading.done() for reading in listener.readings.values()]
+            chart.models = list(listener.models.facts(listener.optimized))
+        chart.losses = [replace(one, step=one.step + shift) for one in chart.losses]
+        if seen is not None:
+            chart.rows, chart.labels, chart.split = seen.rows, seen.labels, seen.splits.get("valid")
+            operations = {model.kind: model for model in seen.chart.models}
+            chart.models = [_with_operations(one, operations.get(one.kind)) for one in chart.models]
+        chart.loop = self._loop(live.loop, len(chart.epochs))
+        return chart
+
+    def _optimizers(self, live: Chart) -> list[OptimizerFacts]:
+        """With the learning rate of the recipe: at its first step a schedule may give a small share of it."""
+        rate = self.session.recipe.train.lr
+        return [replace(one, options={**one.options, "lr": float(rate)}) for one in live.optimizers]
+
+    def _loop(self, live: LoopFacts | None, epochs: int) -> LoopFacts:
+        session, data = self.session, self.session.data
+        return replace(
+            live or LoopFacts(steps=self.listener.step if self.listener else 0),
+            epochs=float(epochs), batch_size=session.feed.batch_size, rows=len(data.train), shuffled=True,
+            epoch_steps=session.steps_per_epoch, validated=any("valid_loss" in e.figures for e in self.epochs),
+            clip=session.recipe.train.clip or math.nan,
+        )  # fmt: skip
+
+    def _scores(self, figures: Mapping[str, float]) -> list[ScoreFacts]:
+        """How good the answers are, by the figures of an epoch; nothing where accuracy does not say."""
+        task, counts = self.session.data.task, self.known.counts if self.known else {}
+        if task.kind == "classify" and counts and not task.weights:
+            usual = max(counts.values()) / max(1, sum(counts.values()))
+            return [
+                ScoreFacts("accuracy", part, figures[f"{part}_accuracy"], usual)
+                for part in ("train", "valid")
+                if f"{part}_accuracy" in figures
+            ]
+        if task.kind == "regress" and len(task.scale) == 1 and task.scale[0] > 0:
+            return [
+                ScoreFacts("r2", part, 1 - (figures[f"{part}_rmse"] / task.scale[0]) ** 2)
+                for part in ("train", "valid")
+                if f"{part}_rmse" in figures
+            ]
+        return []
+
+    def _examined(self, chart: Chart, *, failing: bool, leave_out: Iterable[str] = ()) -> None:
+        """Take what the chart shows as what is known now, and tell what is new."""
+        seen = [f for f in suspect(chart, {*self.skip, *leave_out}) if _counts(f, failing=failing)]
+        done = {(f.code, f.where) for f in self.first}
+        new = [f for f in map(self._named, seen) if (f.code, f.where) not in done and not _of_split(f)]
+        self.now = sorted(sift([*self.first, *new]), key=lambda f: SEVERITIES.index(f.severity))
+        self._tell(self.now)
+
+    def _tell(self, findings: Iterable[Finding]) -> None:
+        fresh = [f for f in findings if _key(f) not in self.told]
+        for finding in fresh:
+            self.told.add(_key(finding))
+            self.found(finding)
+        if fresh:
+            self._write(None)
+
+    def _write(self, chart: Chart | None) -> None:
+        """findings.json, with the few measurements that the page draws."""
+        if self.folder is None:
+            return
+        vitals: dict[str, Any] = {"counts": self.known.counts if self.known else {}}
+        vitals |= {"layers": layers(chart)} if chart is not None and self.now else {}
+        written = [finding.to_dict() for finding in self.now]
+        self.folder.write_json("findings.json", {"findings": written, "vitals": vitals})
+
+    def _named(self, finding: Finding) -> Finding:
+        """With the names of columns and, where a table is divided by us, with the weight that this has there."""
+        facts = self.session.data.facts
+        names = facts.names if isinstance(facts, TableFacts) else ()
+        column = finding.evidence.get("column")
+        if finding.code == "GL109" and isinstance(column, int) and column < len(names):
+            # A column that a person left in a table beside the answer is what leaks are made of.
+            return replace(
+                finding, where=f"column {names[column]!r}", evidence={**finding.evidence, "column": names[column]},
+                severity="warning" if finding.severity == "note" else finding.severity,
+            )  # fmt: skip
+        if finding.code == "GL110" and finding.cause == "missing_validation":
+            return replace(finding, severity="warning")  # rows of validation that were asked for in so many words
+        if finding.code == "GL113":
+            return replace(
+                finding, severity="warning" if finding.alarms else "note",
+                why="held-out rows lie elsewhere than training rows, though both are prepared alike",
+                cure="look for another unit or another source of the file that they come from",
+            )  # fmt: skip
+        if finding.code == "GL401":
+            kept = re.sub(
+                r"keep the weights of (epoch \d+) \(patience\); then try", r"\1 has been kept; try", finding.cure
+            )
+            return replace(finding, cure=kept)
+        first = finding.evidence.get("first")
+        if finding.code == "GL103" and names and isinstance(first, list):
+            return replace(finding, evidence={**finding.evidence, "first": [_columns(one, names) for one in first]})
+        return finding
+
+
+def refused(errors: list[Finding]) -> GliaError:
+    """One line on why training does not begin."""
+    first = errors[0]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return GliaError(
+        f"{first.code} {first.name}, {first.where}: {first.why}{more}", got=first.shown_evidence(),
+        hint=f"{first.cure}; to train all the same: --force, in Python force=True",
+    )  # fmt: skip
+
+
+def layers(chart: Chart) -> list[dict[str, Any]]:
+    """The layers with weights at the last measured step, in order."""
+    last = max((one.step for one in chart.layers), default=None)
+    return [
+        {
+            "place": one.place, "step": one.step,
+            "grad_norm": _finite(one.grad_norm), "update_ratio": _finite(one.update_ratio),
+            "zeros": _finite(one.output.zeros), "rms": _finite(one.output.rms),
+        }
+        for one in chart.layers
+        if one.step == last and one.leaf and one.weighted
+    ]  # fmt: skip
+
+
+def _key(finding: Finding) -> tuple[str, str]:
+    return finding.code, finding.where
+
+
+def _counts(finding: Finding, *, failing: bool) -> bool:
+    return finding.sure or not finding.alarms or (failing and finding.prior >= LIKELY)
+
+
+def _counts_before(finding: Finding) -> bool:
+    """Does it count before anybody knows how the run will go?"""
+    lr, highest = (finding.evidence.get(name, math.nan) for name in ("lr", "usually_to"))
+    far = finding.code == "GL313" and lr > FAR * highest
+    settled = finding.code.startswith("GL1") and finding.prior >= CERTAIN
+    return far or settled or finding.sure or not finding.alarms
+
+
+def _of_split(finding: Finding) -> bool:
+    """Is it about how held-out rows lie to the training rows? That is known before the first step."""
+    return finding.code in ("GL109", "GL110", "GL111", "GL112", "GL113", "GL114", "GL115")
+
+
+def _part_of(finding: Finding) -> str:
+    return "test" if "test" in finding.where else "valid"
+
+
+def _of_test(finding: Finding) -> Finding:
+    return replace(finding, where=finding.where.replace("held-out", "test"))
+
+
+def _with_operations(model: Any, looked_at: Any) -> Any:
+    if looked_at is None:
+        return model
+    return replace(model, operations=looked_at.operations, output=looked_at.output)
+
+
+def _measured(metrics: Mapping[str, Any], counts: Mapping[str, int], *, weighted: bool) -> list[ScoreFacts]:
+    """Skill on each part by the figures at the end."""
+    return [
+        one for part in ("train", "valid") if (one := _score(metrics.get(part, {}), part, counts, weighted=weighted))
+    ]
+
+
+def _score(figures: Mapping[str, Any], part: str, counts: Mapping[str, int], *, weighted: bool) -> ScoreFacts | None:
+    """R2, or accuracy; balanced accuracy where classes were weighted."""
+    if "r2" in figures:
+        return ScoreFacts("r2", part, figures["r2"])
+    if not counts or "accuracy" not in figures:
+        return None
+    if weighted:
+        return ScoreFacts("balanced accuracy", part, figures["balanced_accuracy"], 1 / len(counts))
+    return ScoreFacts("accuracy", part, figures["accuracy"], max(counts.values()) / max(1, sum(counts.values())))
+
+
+def _hopeless(metrics: Mapping[str, Any], counts: Mapping[str, int], *, weighted: bool) -> bool:
+    """Can no simpler model answer either? Then it is not known that the training is at fault."""
+    part = next((name for name in ("test", "valid") if name in metrics), "")
+    scores = [_score(one.get(part, {}), part, counts, weighted=weighted) for one in metrics.get("baselines", [])]
+    known = [one.skill for one in scores if one is not None]
+    return bool(known) and max(known) < SKILLED
+
+
+def _columns(number: Any, names: tuple[str, ...]) -> Any:
+    if isinstance(number, list):
+        return [_columns(one, names) for one in number]
+    return names[number] if isinstance(number, int) and number < len(names) else number
+
+
+def _finite(value: float) -> float | None:
+    return float(f"{value:.4g}") if math.isfinite(value) else None
