@@ -224,10 +224,12 @@ class Checkup:
         names = facts.names if isinstance(facts, TableFacts) else ()
         column = finding.evidence.get("column")
         if finding.code == "GL109" and isinstance(column, int) and column < len(names):
-            # A column that a person left in a table beside the answer is what leaks are made of.
+            # A copy that was left in the table is what leaks are made of; numbers may well be nearly proportional.
+            exact = finding.evidence.get("correlation_held_out") == 1.0
+            copied = exact or self.session.data.task.kind != "regress"
             return replace(
                 finding, where=f"column {names[column]!r}", evidence={**finding.evidence, "column": names[column]},
-                severity="warning" if finding.severity == "note" else finding.severity,
+                severity="warning" if copied and not finding.alarms else finding.severity,
             )  # fmt: skip
         if finding.code == "GL110" and finding.cause == "missing_validation":
             return replace(finding, severity="warning")  # rows of validation that were asked for in so many words
