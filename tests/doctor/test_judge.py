@@ -159,6 +159,26 @@ def test_silence_on_what_is_only_hard():
     assert alarms(diagnose(chart, trial_seconds=5.0).findings) == []
 
 
+@pytest.mark.xfail(strict=True, reason="four times the steps reach a little more, and drive the evidence out")
+def test_evidence_that_cures_is_not_driven_out_by_more_steps():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        x = torch.randn(600, 20)
+        y = (x @ torch.randn(20, 5)).argmax(1)
+        model = nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 5), nn.Softmax(dim=1))
+        optimizer = sgd(0.1)(model)
+        with glia.listen() as chart:
+            for _ in range(20):
+                for rows in torch.randperm(480).split(32):
+                    optimizer.zero_grad()
+                    F.cross_entropy(model(x[rows]), y[rows]).backward()
+                    optimizer.step()
+                with torch.no_grad():
+                    F.cross_entropy(model(x[480:]), y[480:])
+    found = alarms(diagnose(chart, trial_seconds=20.0).findings)
+    assert found and found[0].cause == "wrong_output_activation", [(f.code, f.cause) for f in found]
+
+
 def test_what_is_wrong_by_itself_is_told_though_the_run_does_well():
     x = torch.cat([X, F.one_hot(CLASSES, 4).float()[:, :1]], 1)
     x[300:, :8] = x[:100, :8]

@@ -289,14 +289,11 @@ def stepping(model: nn.Module, inside: Callable[[], Any], around: str) -> None:
         optimizer.step()
 
 
-LEAKS = pytest.mark.xfail(strict=True, reason="the script's mode pops the recorder that lies on it, and stays itself")
-
-
 @pytest.mark.parametrize(
     ("inside", "around"),
     [
-        pytest.param(lambda: torch.device("cpu"), "call", marks=LEAKS, id="a device around the call"),
-        pytest.param(Counting, "call", marks=LEAKS, id="a mode around the call"),
+        pytest.param(lambda: torch.device("cpu"), "call", id="a device around the call"),
+        pytest.param(Counting, "call", id="a mode around the call"),
         pytest.param(lambda: torch.device("cpu"), "loss", id="a device around the loss"),
         pytest.param(Counting, "loss", id="a mode around the loss"),
         pytest.param(Counting, "both", id="a mode around both"),
