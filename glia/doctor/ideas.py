@@ -104,7 +104,10 @@ def knobs(chart: Chart, seen: Pace) -> list[Idea]:
         ideas.insert(
             3, Idea({"batch_size": max(8, loop.batch_size // 8)}, "bad_batch_size", 0.45 if seen.large_batches else 0.3)
         )
-    if seen.wild:
+    operations = chart.models[0].operations if chart.models else ()
+    if any(operation.name in ("lstm", "gru", "rnn") for operation in operations) and not seen.below:
+        ideas.insert(1, Idea({"clip_norm": 1.0}, "missing_clipping", 0.4))
+    elif seen.wild:
         ideas.append(Idea({"clip_norm": 1.0}, "missing_clipping", 0.3))
     return ideas
 

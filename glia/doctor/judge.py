@@ -78,8 +78,9 @@ class Judge:
         if now >= WELL:
             return sift([*sure, *notes])
         if self.trials.steps < self.trials.habits.steps or not self._held_by_script:
-            before = self.trials.attempt({})
-            now = before.skill
+            unchanged = self.trials.attempt({}).skill
+            # What a run reached in all its steps must not be sold as a gain of fewer steps.
+            now = max(now, unchanged) if self._held_by_script else unchanged
             if now >= WELL:
                 return sift([*sure, *notes])
         found = Search(self.trials, self.chart, ideas, pace(self.chart, now == now), now).run()
@@ -100,7 +101,7 @@ class Judge:
             return self._confirmed(found, sure)
         if sure:
             return [self._with_trial(f, found) for f in sure]
-        return self._unproved(found) if found.before < LEARNED else []
+        return self._unproved(found) if found.before < POOR else []
 
     def _accepted(self, found: Found) -> bool:
         """Does the cure bring enough? More is asked where the run has learned, and less where the evidence is strong."""
@@ -129,8 +130,17 @@ class Judge:
             if max(idea.gain, idea.need) < SHOWN * best and len(ideas) > 1 and told:
                 continue
             told.append(self._finding(idea, remedy, found))
-        extra = [self._with_trial(f, found) for f in sure if all(f.code != t.code for t in told)]
-        return [*extra, *told]
+        others = [f for f in sure if all(f.code != t.code for t in told)]
+        symptoms = [f for f in others if self._symptom(f, found)]
+        causes = [self._with_trial(f, found) for f in others if f not in symptoms]
+        return [*causes, *told, *(replace(f, remedies=(remedy,)) for f in symptoms)]
+
+    def _symptom(self, finding: Finding, found: Found) -> bool:
+        """Is it wrong by itself, and yet gone with the cure of something else, while its own brings little?"""
+        if not finding.change or self.trials.left <= 0:
+            return False
+        own = from_findings([finding])
+        return bool(own) and self.trials.attempt(own[0].change).skill < found.after - GAIN
 
     def _finding(self, idea: Idea, remedy: Remedy, found: Found) -> Finding:
         """The finding of an idea that its cure has confirmed."""
@@ -166,7 +176,7 @@ class Judge:
     def _unproved(self, found: Found) -> list[Finding]:
         """No change of the settings cured it. What could not be tried and is likely; else what a plain network shows."""
         likely = [f for f in self.suspected if f.alarms and f.prior >= SUSPICIOUS and not self._refuted(f)]
-        if likely and found.before < POOR:
+        if likely:
             return sorted(likely, key=lambda f: -f.prior)[:3]
         plain = reference(self.trials)
         if plain is None:

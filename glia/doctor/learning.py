@@ -48,6 +48,8 @@ def learning(chart: Chart) -> Learning | None:
     facts = chart.losses[0] if chart.losses else None
     if (chart.optimizers and facts is None) or (facts is not None and facts.kind == "unknown"):
         return None
+    if facts is not None and "Add" in facts.path and not math.isfinite(facts.times):
+        return None  # a sum of which only a part is known
     first = _middle(losses[: max(3, len(losses) // 50)])
     last = _middle(losses[-max(5, len(losses) // 10) :])
     reference = first

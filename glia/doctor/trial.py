@@ -1,6 +1,5 @@
 """Trial: a short training of a copy, with one change. Nothing of the script is touched; its random numbers neither."""
 
-import copy
 import inspect
 import math
 import time
@@ -16,6 +15,7 @@ from glia.doctor.changes import Change, exchanges, loss_of, resized
 from glia.doctor.copies import Inputs, drawn_anew, stirred, target_scale
 from glia.seed import mix
 from glia.vitals.bench import Bench, Rows, weights_of
+from glia.vitals.capture import copied
 from glia.vitals.chart import Chart, ScoreFacts
 from glia.vitals.operations import Walk
 from glia.vitals.tape import Call, Ref, leaves, mapped
@@ -157,8 +157,7 @@ class _Training:
         self.trials, self.bench, self.habits = trials, trials.bench, trials.habits
         self.change, self.seed, self.hopeful = change, seed, hopeful
         bench = self.bench
-        memo: dict[int, Any] = {}
-        self.models = [copy.deepcopy(root, memo) for root in bench.capture.initial]
+        self.models = copied(bench.capture.initial)
         if "units" in change and not resized(self.models, bench.steps, int(change["units"])):
             raise ValueError("the layers cannot be resized")
         if change.get("init") and "units" not in change:

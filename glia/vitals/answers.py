@@ -49,6 +49,8 @@ def understood(outputs: Tensor, labels: Tensor) -> Answers | None:
         if binary:
             return Answers("binary" if labels.numel() == len(labels) else "multilabel", width, 2, "column")
         seen = values.unique()
+        if width == 1 and whole and seen.tolist() == [-1.0, 1.0]:
+            return Answers("binary", 1, 2, "signs")
         few = whole and len(seen) <= 20 and len(seen) < max(3, len(values) / 10)
         if few and not labels.is_floating_point():
             return Answers("classes", 1, int(seen.max().item()) + 1, "column")
@@ -100,6 +102,8 @@ def score(answers: Answers, outputs: Tensor, labels: Tensor, part: str = "valid"
     o, y = outputs.reshape(len(outputs), -1).float(), labels.reshape(len(outputs), -1).float()
     if not bool(o.isfinite().all()):
         return ScoreFacts("accuracy", part, math.nan, 0.0, len(y))
+    if answers.form == "signs":
+        y, threshold = (y > 0).float(), 0.0
     said = (o > threshold).float()
     if answers.kind != "multilabel":
         return _accuracy(said[:, 0].long(), y[:, 0].long(), part)
@@ -122,7 +126,9 @@ def _accuracy(said: Tensor, right: Tensor, part: str) -> ScoreFacts:
 
 def _r2(outputs: Tensor, labels: Tensor, part: str) -> ScoreFacts:
     o, y = outputs.reshape(len(outputs), -1).double(), labels.reshape(len(labels), -1).double()
-    if o.shape != y.shape or not bool(o.isfinite().all()):
+    if o.shape != y.shape:
+        raise ValueError(f"outputs {tuple(o.shape)} and labels {tuple(y.shape)} do not go together")
+    if not bool(o.isfinite().all()):
         return ScoreFacts("R2", part, math.nan, 0.0, len(y))
     error, spread = (o - y).square().mean(), y.var(0, correction=0).mean()
     return ScoreFacts("R2", part, 1 - (error / (spread + 1e-12)).item(), 0.0, len(y))
@@ -182,5 +188,6 @@ def references(answers: Answers) -> Iterator[tuple[str, Loss]]:
     yield "smooth_l1", flat(F.smooth_l1_loss)
     yield "bce_logits", flat(F.binary_cross_entropy_with_logits)
     yield "bce", flat(lambda o, y: F.binary_cross_entropy(o.clamp(0, 1), y.clamp(0, 1)))
+    yield "hinge", flat(lambda o, y: F.relu(1 - y * o).mean())
     yield "hinge", flat(lambda o, y: F.relu(1 - (2 * y - 1) * o).mean())
     yield "root_mse", flat(lambda o, y: F.mse_loss(o, y).sqrt())

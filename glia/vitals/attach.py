@@ -39,7 +39,7 @@ def attach(
         raise GliaError("there is no such script", got=str(script), expected="a Python file that trains a network")
     attached, began = Attached(script), time.monotonic()
     listener = Listener(Chart(), capture=True, turns=True)
-    listener.places = places = Places(script.resolve().parent)
+    listener.places = places = Places(script.absolute().parent)
     if steps is not None or seconds is not None:
         listener.enough = lambda done: (
             (steps is not None and done >= steps) or (seconds is not None and time.monotonic() - began >= seconds)
@@ -54,7 +54,7 @@ def attach(
 def _run(script: Path, attached: Attached) -> None:
     """The script itself; whatever ends it is kept."""
     try:
-        runpy.run_path(str(script), run_name="__main__")
+        runpy.run_path(str(script.absolute()), run_name="__main__")
     except Enough:
         attached.stopped = True
     except SystemExit as end:
@@ -72,7 +72,7 @@ def _run(script: Path, attached: Attached) -> None:
 def _show(error: BaseException, script: Path) -> None:
     """The script's own traceback, from its first line on."""
     frame = error.__traceback__
-    while frame is not None and frame.tb_frame.f_code.co_filename != str(script):
+    while frame is not None and frame.tb_frame.f_code.co_filename != str(script.absolute()):
         frame = frame.tb_next
     traceback.print_exception(type(error), error, frame or error.__traceback__)
 

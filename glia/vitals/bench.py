@@ -84,11 +84,17 @@ class Bench:
 
     def given(self, batch: Sequence[Any], weight: Callable[[int, str], Tensor]) -> list[Any]:
         """The tape's values for a batch: its rows, the constants, and the weights of the models in use."""
-        constants = self.capture.batches[0]
-        return [
-            weight(slot[1], slot[2]) if slot[0] == "weight" else (batch[i] if slot[0] == "rows" else constants[i])
-            for i, slot in enumerate(self.capture.slots)
-        ]
+        constants, slots = self.capture.batches[0], self.capture.slots
+        first = next((t for t, slot in zip(batch, slots) if slot[0] == "rows"), None)
+        kinds: dict[str, Callable[[int], Any]] = {
+            "weight": lambda i: weight(slots[i][1], slots[i][2]),
+            "rows": lambda i: batch[i],
+            "range": lambda i: torch.arange(
+                len(constants[i]) if first is None else len(first), device=constants[i].device
+            ),
+            "same": lambda i: constants[i],
+        }
+        return [kinds[slot[0]](i) for i, slot in enumerate(slots)]
 
     @contextmanager
     def precision(self) -> Iterator[None]:
@@ -141,9 +147,17 @@ def bench(capture: Capture) -> Bench | None:
     if made.answers is not None:
         made.objective = _by_name(made, identify(made))
         made.answers = _settled(made.answers, made.objective)
+        if made.objective.kind == "unknown" and _several(made):
+            made.answers = None  # a loss of several outputs: how good one of them is says little
     made.train = _training_rows(made)
     made.held = _held_rows(made)
     return made
+
+
+def _several(made: Bench) -> bool:
+    """Does the loss use more than one output of the judged call?"""
+    used = {at for op in made.tape.operations if not isinstance(op.function, Call) for at in _refs_of(op)}
+    return sum(at in used for at in made.call.outs) > 1 and not made.own_loss
 
 
 _NAMES = {
@@ -260,8 +274,10 @@ def identify(bench: Bench) -> Objective:
         if not small:
             return Objective()
         return _with_whole_batch(bench, weights)
-    unstable = numbers is None and not all(_stands(bench, batch, edge, weights) for edge in _edges(draws[0]))
-    return replace(_fit(bench.answers, draws, labels, seen), unstable=unstable)
+    found = _fit(bench.answers, draws, labels, seen)
+    edges = _edges(draws[0])[: 2 if found.kind in ("bce", "log", "nll") and not found.applied else 3]
+    unstable = numbers is None and not all(_stands(bench, batch, edge, weights) for edge in edges)
+    return replace(found, unstable=unstable)
 
 
 def _edges(draw: Tensor) -> tuple[Tensor, ...]:
@@ -294,8 +310,15 @@ def _with_whole_batch(bench: Bench, weights: Callable[[int, str], Tensor]) -> Ob
 
 
 def _scalar(bench: Bench, batch: Sequence[Any], draw: Tensor, weights: Callable[[int, str], Tensor]) -> float:
-    replaced = dict.fromkeys(bench.call.outs, draw)
+    places = [at for call in bench.tape.calls for at in call.outs]
+    first = dict(zip(places, bench.capture.outputs))
+    replaced = {at: _as_long(first[at], draw) for at in bench.call.outs} | {bench.place: draw}
     return float(bench.tape.replay(bench.given(batch, weights), _refuse, replaced))
+
+
+def _as_long(other: Tensor, draw: Tensor) -> Tensor:
+    """Another output of the same rows."""
+    return other[: len(draw)] if other.ndim and len(other) > len(draw) else other
 
 
 def _refuse(call: Call, args: Any, kwargs: Any) -> Any:
@@ -380,12 +403,13 @@ def _training_rows(bench: Bench) -> Rows | None:
         return None
     places = {at: i for i, at in enumerate(bench.tape.given)}
     constants = bench.capture.batches[0]
+    most = scored_rows(constants[bench.label_slot])
 
     def fill(value: Any) -> Any:
         if isinstance(value, Ref):
             i = places[value.at]
             if bench.together and bench.data[i] is not None:
-                return bench.data[i][:MOST_SCORED]  # type: ignore[index]
+                return bench.data[i][:most]  # type: ignore[index]
             return constants[i]
         if isinstance(value, list | tuple):
             return type(value)(fill(item) for item in value)
@@ -398,9 +422,14 @@ def _training_rows(bench: Bench) -> Rows | None:
     except KeyError:  # its inputs are computed from other calls
         return None
     labels = bench.data[bench.label_slot] if bench.together else constants[bench.label_slot]
-    labels = labels[:MOST_SCORED] if labels is not None else None
+    labels = labels[:most] if labels is not None else None
     count = len(labels) if labels is not None else 0
     return Rows(bench.call.function, args, kwargs, labels, count, source="train")
+
+
+def scored_rows(labels: Tensor) -> int:
+    """Rows that are asked for a score: fewer where each has many answers."""
+    return max(64, MOST_SCORED // max(1, labels.numel() // max(1, len(labels)) // 4))
 
 
 def _held_rows(bench: Bench) -> Rows | None:
@@ -428,17 +457,21 @@ def _answered(bench: Bench, held: Held) -> bool:
 
 
 def _own_label(bench: Bench, held: Held) -> Tensor | None:
-    """The label among the arguments of a model that computes its own loss."""
-    if bench.label_slot is None or not bench.own_loss:
+    """The label among the arguments: of a model that computes its own loss, or is to give back what it was given."""
+    if bench.label_slot is None:
         return None
-    at = bench.tape.given[bench.label_slot]
-    for name, ref in bench.call.kwargs.items():
-        if isinstance(ref, Ref) and ref.at == at:
-            return held.kwargs.get(name)
-    for i, ref in enumerate(bench.call.args):
-        if isinstance(ref, Ref) and ref.at == at and i < len(held.args):
-            return held.args[i]
-    return None
+    slots, batch = {at: i for i, at in enumerate(bench.tape.given)}, bench.capture.batches[0]
+    label = batch[bench.label_slot]
+
+    def is_label(value: Any) -> bool:
+        i = slots.get(value.at, -1) if isinstance(value, Ref) else -1
+        same = i >= 0 and batch[i] is not None and batch[i].numel() == label.numel()
+        return i == bench.label_slot or (same and torch.equal(batch[i].reshape(label.shape).to(label.dtype), label))
+
+    found = [held.kwargs.get(name) for name, value in bench.call.kwargs.items() if is_label(value)]
+    found += [held.args[i] for i, value in enumerate(bench.call.args) if is_label(value) and i < len(held.args)]
+    known = next((t for t in found if isinstance(t, Tensor)), None)
+    return known.reshape(len(known), *label.shape[1:]) if known is not None else None
 
 
 def _joined(bench: Bench, fits: list[Held], fresh: list[list[int]]) -> Rows | None:
@@ -460,7 +493,7 @@ def _joined(bench: Bench, fits: list[Held], fresh: list[list[int]]) -> Rows | No
     total = 0
     kept = []
     for part in parts:
-        if total < MOST_SCORED:
+        if total < scored_rows(part[1]):
             kept.append(part)
             total += len(part[1])
     columns = list(zip(*(leaves(part[0]) for part in kept)))

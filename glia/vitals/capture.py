@@ -7,7 +7,7 @@ Recording ends with the first epoch, so a long run pays nothing for it.
 
 import copy
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,7 +51,7 @@ class Capture:
     """What was kept of a script. broken: why nothing can be trained again, or "".
 
     initial: a copy of each root before its first call. steps: kinds of the slots of the tape's `given`: ("weight",
-    root, name), ("rows",), or ("same",); batches: the given values of each backward pass of the first epoch.
+    root, name), ("rows",), ("range",) for 0, 1, 2, ..., or ("same",); batches: the given values of each backward pass of the first epoch.
     """
 
     roots: list[nn.Module] = field(default_factory=list)
@@ -168,7 +168,7 @@ class Capturer:
         size = sum(p.numel() for p in plain.parameters())
         if size > LARGEST_MODEL or len(capture.roots) >= 16:
             raise RuntimeError(f"a model of {size} parameters is too large to be copied")
-        capture.initial.append(copy.deepcopy(plain, self.memo))
+        capture.initial += copied([plain], self.memo)
         number = len(capture.roots)
         capture.roots.append(plain)
         for name, inner in plain.named_modules():
@@ -319,6 +319,12 @@ class Capturer:
         if isinstance(data, TensorDataset) and len(data.tensors) > 1:
             self.capture.data_labels = data.tensors[-1][:MOST_ROWS]
 
+    def fetching(self) -> None:
+        """The loader is asked for a batch: what comes now belongs to no pass before it."""
+        if self.pending is not None:
+            self.pause()
+            self.settle()
+
     def batch_came(self, batch: Any) -> None:
         """The loader gave a batch."""
         self.batch = leaves(batch)
@@ -420,6 +426,13 @@ def _take_out(recorder: Recorder) -> None:
             _push_mode(mode)
 
 
+def _counts(tensor: Tensor) -> bool:
+    """Is it 0, 1, 2, ... : the numbers of the rows of a batch, not something about them?"""
+    if tensor.ndim != 1 or len(tensor) < 2 or tensor.is_floating_point():
+        return False
+    return torch.equal(tensor, torch.arange(len(tensor), device=tensor.device, dtype=tensor.dtype))
+
+
 def _over_columns(operation: Operation) -> bool:
     """Is it an argmax over the last axis?"""
     given = [*operation.args[1:2], *(value for key, value in operation.kwargs.items() if key in ("dim", "axis"))]
@@ -433,12 +446,26 @@ def _same_slots(capture: Capture) -> None:
     first = capture.batches[0]
     rows = next((len(t) for t, slot in zip(first, capture.slots) if slot[0] == "rows" and t.ndim), 0)
     for i, slot in enumerate(capture.slots):
+        if slot[0] == "rows" and all(_counts(batch[i]) for batch in capture.batches):
+            capture.slots[i] = ("range",)
+    for i, slot in enumerate(capture.slots):
         if slot[0] != "rows":
             continue
         values = [batch[i] for batch in capture.batches]
         short = not first[i].ndim or len(first[i]) != rows
         if short and all(v.shape == values[0].shape and torch.equal(v, values[0]) for v in values[1:]):
             capture.slots[i] = ("same",)
+
+
+def copied(models: Sequence[nn.Module], memo: dict[int, Any] | None = None) -> list[nn.Module]:
+    """Copies that share what the models share, without hooks of the script's own: those print, count and collect."""
+    memo = {} if memo is None else memo
+    copies = [copy.deepcopy(model, memo) for model in models]
+    for module in {module for model in copies for module in model.modules()}:
+        for hooks in (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks):
+            for key in [k for k, hook in hooks.items() if not type(hook).__module__.startswith("torch.nn.utils")]:
+                del hooks[key]
+    return copies
 
 
 def unwrapped(module: nn.Module) -> nn.Module:

@@ -69,6 +69,7 @@ class Listener:
         self.graded = False  # it was called with gradients
         self.optimizers: list[Optimizer] = []
         self.made_count = 0
+        self.fresh: Optimizer | None = None  # made since the training began
         self.idle: list[Optimizer] = []  # made, and none has stepped yet
         self.optimized: set[int] = set()
         self.uncleared: set[int] = set()  # optimisers (index) whose gradients are still those of their last step
@@ -87,10 +88,14 @@ class Listener:
         self.last_call: tuple[nn.Module, Any, Any] | None = None
 
     def _turn(self, module: nn.Module) -> None:
-        """A model that shares nothing with those that were trained so far: is it the next training of the script?"""
+        """Is it the next training of the script? A model that shares nothing with those that were trained so far, or
+        an optimiser of other parameters than any that stepped.
+        """
         self.seen.add(id(module))
         own = {id(p) for p in module.parameters()}
-        if self.step >= TURN and own.isdisjoint(self.weights):
+        fresh, self.fresh = self.fresh, None
+        other = fresh is not None and all(_ids(fresh) != _ids(known) for known in self.optimizers)
+        if self.step >= TURN and (other or own.isdisjoint(self.weights)):
             if self.capturer is not None:
                 self.capturer.pause()
             self.guarded(self.finish)
@@ -110,7 +115,7 @@ class Listener:
         if self.root is None:
             if next(module.parameters(), None) is None:
                 return
-            if self.turns and torch.is_grad_enabled() and id(module) not in self.seen:
+            if self.turns and torch.is_grad_enabled() and (self.fresh is not None or id(module) not in self.seen):
                 self._turn(module)
             self.root = module
             self.captured(Capturer.enter, module, args, kwargs)
@@ -158,12 +163,18 @@ class Listener:
             self.chart.places.setdefault("loader", self.places.of(loader))
         self.captured(Capturer.loader_began, loader)
 
+    def fetching(self) -> None:
+        self.captured(Capturer.fetching)
+
     def batch(self, batch: Any) -> None:
         if self.capturer is not None and not self.capturer.done:
             self.captured(Capturer.batch_came, batch)
 
     def made(self, optimizer: Optimizer) -> None:
         self.made_count += 1
+        self.fresh = optimizer if self.step >= TURN else None
+        if self.fresh is not None and self.turns:
+            self.calls.switch(on=True)  # so that its model is seen before it has trained
         if not self.step and len(self.idle) < 4:
             self.idle.append(optimizer)  # until one of them steps
 
@@ -390,6 +401,10 @@ def _switches(model: nn.Module) -> bool:
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:
     return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def _ids(optimizer: Optimizer) -> set[int]:
+    return {id(p) for p in _parameters(optimizer)}
 
 
 def _facts(optimizer: Optimizer) -> OptimizerFacts:

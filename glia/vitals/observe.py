@@ -1,6 +1,5 @@
 """Observe: what a capture shows, written into the chart once the run is over. Measured here, judged elsewhere."""
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from glia.vitals.bench import Bench, bench
-from glia.vitals.capture import Capture, Capturer, unwrapped
+from glia.vitals.capture import Capture, Capturer, copied, unwrapped
 from glia.vitals.chart import Chart, LoopFacts, LossFacts, ModelFacts
 from glia.vitals.operations import Step, activation, facts, walk
 from glia.vitals.rows import label_facts, rows_facts, split_facts
@@ -82,7 +81,7 @@ def passes(made: Bench) -> tuple[list[Step], Tensor]:
         return tensor[:LOOKED_AT] if tensor.ndim and len(tensor) == count and made.together else tensor
 
     args, kwargs = mapped((rows.args, rows.kwargs), cut)
-    twin = copy.deepcopy(made.capture.initial[rows.call.root])
+    twin = copied([made.capture.initial[rows.call.root]])[0]
     module = twin.get_submodule(rows.call.path)
     with made.precision():
         steps, result = walk(twin, lambda: module(*args, **kwargs))
@@ -192,28 +191,23 @@ def _rows(chart: Chart, made: Bench) -> None:
 
 
 def _scores(chart: Chart, made: Bench) -> None:
-    """How good the trained model's answers are, in the mode in which the script looked at them."""
-    models = made.capture.roots
-    modes = [(m, m.training) for root in models for m in root.modules()]
-    try:
-        for rows in (made.train, made.held):
-            if rows is None:
-                continue
+    """How good the trained model's answers are, in the mode in which the script looked at them; asked of copies."""
+    models = copied(made.capture.roots)
+    for rows in (made.train, made.held):
+        if rows is None:
+            continue
+        for root in models:
+            root.train(rows.training)
+        found = made.score(models, rows)
+        if found is None:
+            continue
+        chart.scores.append(found)
+        if rows.training and chart.loop is not None:
             for root in models:
-                root.train(rows.training)
-            found = made.score(models, rows)
-            if found is None:
-                continue
-            chart.scores.append(found)
-            if rows.training and chart.loop is not None:
-                for root in models:
-                    root.eval()
-                calm = made.score(models, rows)
-                if calm is not None:
-                    chart.loop = replace(chart.loop, mode_gain=calm.skill - found.skill)
-    finally:
-        for module, mode in modes:
-            module.training = mode
+                root.eval()
+            calm = made.score(models, rows)
+            if calm is not None:
+                chart.loop = replace(chart.loop, mode_gain=calm.skill - found.skill)
 
 
 def _loop(chart: Chart, capture: Capture, made: Bench | None) -> LoopFacts:

@@ -20,7 +20,7 @@ class Places:
     """Where things were made, for those made while `watch` is on; by the script's own lines, not the libraries'."""
 
     def __init__(self, root: Path):
-        self.root = str(root.resolve())
+        self.root = str(root.absolute())
         self.made: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
     def here(self) -> str:

@@ -50,7 +50,8 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        return not any(f.alarms for f in self.findings)
+        """Nothing was found, and the script did not fail."""
+        return not any(f.alarms for f in self.findings) and not self.attached.error
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -55,9 +55,14 @@ def _dead_shares(chart: Chart) -> dict[str, list[float]]:
     """By layer, at each measured step: of what an activation gave, and of what hidden weights were given (an
     activation that is a plain function is seen only there).
     """
+    operations = chart.models[0].operations if chart.models else ()
+    last = max((i for i, operation in enumerate(operations) if operation.weighted), default=len(operations))
+    outputs = {operation.module for operation in operations[last + 1 :]}  # what follows the last layer is GL203's
     found: dict[str, list[float]] = {}
     start: dict[int, LayerVitals] = {}
     for layer in chart.layers:
+        if layer.module in outputs:
+            continue
         if "ReLU" in layer.kind and layer.output.rows >= FEWEST_ROWS:
             found.setdefault(layer.place, []).append(layer.output.dead)
         elif layer.weighted and layer.leaf:
