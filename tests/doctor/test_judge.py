@@ -125,12 +125,7 @@ HEALTHY: dict[str, Callable[[], Chart]] = {
 }
 
 
-NOT_YET = pytest.mark.xfail(strict=True, reason="a dead relu of the output is blamed on the learning rate")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=NOT_YET) if "negative" in name else name for name in FAILING]
-)
+@pytest.mark.parametrize("name", FAILING)
 def test_the_cause_comes_first_and_its_cure_is_proved(name):
     program, causes = FAILING[name]
     chart = program()
@@ -159,7 +154,6 @@ def test_silence_on_what_is_only_hard():
     assert alarms(diagnose(chart, trial_seconds=5.0).findings) == []
 
 
-@pytest.mark.xfail(strict=True, reason="four times the steps reach a little more, and drive the evidence out")
 def test_evidence_that_cures_is_not_driven_out_by_more_steps():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

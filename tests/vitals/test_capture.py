@@ -569,10 +569,7 @@ def test_random_numbers_and_weights_are_the_same_with_and_without_it(seeded):
     assert ends[0][1] == ends[1][1]
 
 
-TWICE = pytest.mark.xfail(strict=True, reason="the live model is scored in train(), which moves its batch norms")
-
-
-@pytest.mark.parametrize("training", [False, pytest.param(True, marks=TWICE)])
+@pytest.mark.parametrize("training", [False, True])
 def test_the_live_model_is_left_as_the_script_left_it(training):
     model, alone = network(dropout=0.4), network(dropout=0.4)
 
@@ -589,7 +586,6 @@ def test_the_live_model_is_left_as_the_script_left_it(training):
     assert [m.training for m in model.modules()] == [m.training for m in alone.modules()]
 
 
-@pytest.mark.xfail(strict=True, reason="scores run the live model, with the hooks that hang on it")
 def test_hooks_of_the_script_are_not_called_once_it_is_over():
     calls = []
     model = network()
