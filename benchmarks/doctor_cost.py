@@ -133,7 +133,7 @@ def own_loop(model: nn.Module, data: Prepared, steps: int) -> Callable[[bool], N
 
 def mlp() -> Cost:
     model = nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2))
-    return paired("mlp, glia's loop", 1500, own_loop(model, rows(20_000, 20), 1500))
+    return paired("mlp, glia's loop", 3000, own_loop(model, rows(20_000, 20), 3000))
 
 
 def cnn() -> Cost:
