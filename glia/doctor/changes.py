@@ -54,7 +54,8 @@ def bare_layers(steps: Sequence[Step]) -> list[Step]:
 
 def exchanges(bench: Bench, change: Change, extra: list[nn.Parameter]) -> dict[int, Exchange]:
     """The operations that a change exchanges, by their places. extra: takes the weights of a new last layer."""
-    steps, made = bench.steps, {}
+    steps = bench.steps
+    made: dict[int, Exchange] = {}
     if "hidden_activation" in change:
         made |= {s.at: _instead(activation(change["hidden_activation"])) for s in hidden_activations(steps)}
     if "add_hidden_activation" in change:
@@ -157,7 +158,7 @@ def named_loss(name: str, answers: answering.Answers) -> Callable[[Tensor, Tenso
 
 
 def resized(models: Sequence[nn.Module], steps: Sequence[Step], units: int) -> bool:
-    """Give every hidden Linear of plain stacks so many units, with fresh weights; False where the stack is not plain."""
+    """Give every hidden Linear of a plain stack so many units, with fresh weights; False where it is not plain."""
     names = [s.module for s in steps if s.kind == "layer"]
     found = [m for root in models for n, m in root.named_modules() if n in names and isinstance(m, nn.Linear)]
     norms = [

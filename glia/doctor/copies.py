@@ -20,7 +20,8 @@ def target_scale(bench: Bench, change: Change) -> Callable[[Tensor], Tensor]:
     if not change.get("normalise_targets") or bench.label_slot is None:
         return lambda y: y
     known = bench.data[bench.label_slot] if bench.together else bench.capture.batches[0][bench.label_slot]
-    assert known is not None
+    if known is None:
+        raise ValueError("the labels are not known")
     mean, std = known.double().mean(0), known.double().std(0, correction=0) + SLOPE
     return lambda y: ((y.double() - mean) / std).to(known.dtype if known.is_floating_point() else torch.float32)
 

@@ -35,7 +35,7 @@ class Idea:
 
 
 def from_findings(findings: Iterable[Finding]) -> list[Idea]:
-    """One idea for each change that a finding proposes, the likeliest first; of the same change the likelier finding."""
+    """One idea for each change that a finding proposes, the likeliest first; of one change the likelier finding."""
     ideas: list[Idea] = []
     for finding in sorted(findings, key=lambda f: -f.prior):
         change = {k: v for k, v in finding.change.items() if k != "epochs"}

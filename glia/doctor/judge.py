@@ -104,7 +104,7 @@ class Judge:
         return self._unproved(found) if found.before < POOR else []
 
     def _accepted(self, found: Found) -> bool:
-        """Does the cure bring enough? More is asked where the run has learned, and less where the evidence is strong."""
+        """Does the cure bring enough? More is asked where the run has learned, less where the evidence is strong."""
         if not found.ideas:
             return False
         closed = found.gain / max(1 - found.before, 1e-6)
@@ -125,7 +125,7 @@ class Judge:
             return certain + max(idea.gain, idea.need) / best * (0.35 + idea.prior)
 
         remedy = self._remedy(found)
-        told = []
+        told: list[Finding] = []
         for idea in sorted(ideas.values(), key=rank, reverse=True):
             if max(idea.gain, idea.need) < SHOWN * best and len(ideas) > 1 and told:
                 continue
@@ -174,7 +174,7 @@ class Judge:
         )
 
     def _unproved(self, found: Found) -> list[Finding]:
-        """No change of the settings cured it. What could not be tried and is likely; else what a plain network shows."""
+        """No change cured it. What could not be tried and is likely; else what a plain network shows."""
         likely = [f for f in self.suspected if f.alarms and f.prior >= SUSPICIOUS and not self._refuted(f)]
         if likely:
             return sorted(likely, key=lambda f: -f.prior)[:3]
@@ -196,8 +196,8 @@ class Judge:
 
     def _remedy(self, found: Found) -> Remedy:
         change = self._written(merged(found.ideas))
-        assert found.outcome is not None
-        return Remedy(change, says(change), self._trial(found.outcome, found, found.seeds), False)
+        trial = self._trial(found.outcome, found, found.seeds) if found.outcome is not None else None
+        return Remedy(change, says(change), trial)
 
     def _trial(self, outcome: Outcome, found: Found, seeds: int) -> Trial | None:
         if outcome.score is None:

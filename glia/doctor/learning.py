@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from statistics import median
 
-from glia.vitals.chart import Chart
+from glia.vitals.chart import Chart, LossFacts
 
 FEWEST = 30  # losses: fewer say nothing
 LITTLE = 0.1  # share of the way from knowing nothing to a loss of 0: less than that is not learning
@@ -50,6 +50,8 @@ def learning(chart: Chart) -> Learning | None:
         return None
     if facts is not None and "Add" in facts.path and not math.isfinite(facts.times):
         return None  # a sum of which only a part is known
+    if facts is not None and facts.kind in ("bce", "bce_logits") and _soft(facts):
+        return None  # its lowest value is the entropy of the targets, not 0
     first = _middle(losses[: max(3, len(losses) // 50)])
     last = _middle(losses[-max(5, len(losses) // 10) :])
     reference = first
@@ -60,13 +62,19 @@ def learning(chart: Chart) -> Learning | None:
     return Learning(first, last, reference) if reference > 0 and not last < 0 else None
 
 
+def _soft(facts: LossFacts) -> bool:
+    """Are there targets between 0 and 1?"""
+    mean, std = facts.targets.mean, facts.targets.std
+    return std**2 < 0.95 * mean * (1 - mean)
+
+
 def skill(chart: Chart, part: str = "valid") -> float | None:
     """How good the answers are on the rows of that part, 0 to 1; None where nobody looked."""
     return next((score.skill for score in chart.scores if score.part == part), None)
 
 
 def failed(chart: Chart) -> bool:
-    """It is known that nothing of use was learned: by answers on held-out rows where there are any, else by the loss."""
+    """It is known that nothing of use was learned: by answers on held-out rows if there are any, else by the loss."""
     held_out = skill(chart)
     if held_out is not None:
         return held_out < UNSKILLED

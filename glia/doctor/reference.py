@@ -43,8 +43,7 @@ def reference(trials: Trials) -> float | None:
 
 def _trained(trials: Trials, x: Tensor, y: Tensor, asked: Tensor, held: Rows) -> float | None:
     bench = trials.bench
-    answers = bench.answers
-    assert answers is not None and held.labels is not None  # noqa: S101  (checked by the only caller)
+    answers, _ = bench.asked()
     like = bench.shape_of(bench.place)[1:]
     x, asked, net = _network(x, asked, like)
     numbers = answers.kind == "numbers"
@@ -66,7 +65,8 @@ def _trained(trials: Trials, x: Tensor, y: Tensor, asked: Tensor, held: Rows) ->
     net.eval()
     with torch.no_grad():
         out = net(asked).reshape(len(asked), *like)
-    right = ((held.labels.double() - middle) / width).float() if numbers else held.labels
+    known = held.labels if held.labels is not None else y[:0]
+    right = ((known.double() - middle) / width).float() if numbers else known
     score = answering.score(answers, out, right, threshold=0.0)
     return score.skill
 

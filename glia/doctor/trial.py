@@ -16,7 +16,7 @@ from glia.doctor.copies import Inputs, drawn_anew, stirred, target_scale
 from glia.seed import mix
 from glia.vitals.bench import Bench, Rows, weights_of
 from glia.vitals.capture import copied
-from glia.vitals.chart import Chart, ScoreFacts
+from glia.vitals.chart import Chart, LoopFacts, ScoreFacts
 from glia.vitals.operations import Walk
 from glia.vitals.tape import Call, Ref, leaves, mapped
 
@@ -57,8 +57,7 @@ class Habits:
 
 def habits(chart: Chart, bench: Bench) -> Habits:
     """What the chart says of the loop."""
-    loop = chart.loop
-    assert loop is not None
+    loop = chart.loop or LoopFacts()
     carried = [s.carried for s in chart.steps if s.carried is not None]
     rates = [s.lr for s in chart.steps if s.lr == s.lr and s.optimizer == 0]
     first = rates[0] if rates else 0.0
@@ -212,7 +211,7 @@ class _Training:
                 groups[0]["params"] = [*groups[0]["params"], *(p for p in wanted if id(p) not in have), *extra]
             groups = [g for g in groups if g["params"]]
             if groups:
-                yield kind(groups)
+                yield kind(groups)  # type: ignore[call-arg]
 
     def run(self, began: float) -> Outcome:
         first, last = math.nan, math.nan
@@ -230,7 +229,7 @@ class _Training:
             self._set_rates(rates, steps - 1)
             parts = [next(batches) for _ in range(accumulate)]
 
-            def closure() -> Tensor:
+            def closure(parts: list[list[Any]] = parts) -> Tensor:
                 nonlocal last
                 if not keep:
                     for optimizer in self.optimizers:
@@ -299,13 +298,10 @@ class _Training:
                         continue  # a batch norm cannot take a single row
                     yield [None if t is None else t[part] for t in bench.data]
             else:
-                order = (
-                    torch.randperm(len(bench.capture.batches), generator=generator)
-                    if shuffle
-                    else range(len(bench.capture.batches))
-                )
-                for at in order:
-                    yield bench.capture.batches[int(at)]
+                count = len(bench.capture.batches)
+                places = torch.randperm(count, generator=generator).tolist() if shuffle else range(count)
+                for at in places:
+                    yield bench.capture.batches[at]
             epoch += 1
 
     def _scalar(self, batch: list[Any]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Answers: what the labels of a run are, how good outputs are, and the loss that fits them. Pure functions of tensors."""
+"""Answers: what the labels of a run are, how good outputs are, and the loss that fits them. Pure functions."""
 
 import math
 from collections.abc import Callable, Iterator

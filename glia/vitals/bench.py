@@ -71,6 +71,12 @@ class Bench:
     own_loss: bool = False  # the model computes it
     steps: list[Step] = field(default_factory=list)  # operations of a pass of the first model
 
+    def asked(self) -> tuple[Answers, int]:
+        """What is asked for, and the slot of the labels. Raises ValueError where that is not known."""
+        if self.answers is None or self.label_slot is None:
+            raise ValueError("the labels are not known")
+        return self.answers, self.label_slot
+
     @property
     def rows(self) -> int:
         """Training rows that are kept."""
@@ -253,8 +259,8 @@ def _refs_of(operation: Operation) -> list[int]:
 
 def identify(bench: Bench) -> Objective:
     """The loss, by what it gives on outputs that are drawn for it: a least-squares fit of each known loss to it."""
-    assert bench.answers is not None and bench.label_slot is not None
-    labels = bench.capture.batches[0][bench.label_slot]
+    answers, slot = bench.asked()
+    labels = bench.capture.batches[0][slot]
     out = bench.capture.outputs[[at for call in bench.tape.calls for at in call.outs].index(bench.place)]
     if bench.own_loss:
         return _own(bench, out, labels)
@@ -264,7 +270,7 @@ def identify(bench: Bench) -> Objective:
         kinds = bench.capture.slots
         batch = [t[:FEW] if slot[0] == "rows" else t for t, slot in zip(batch, kinds)]
         out, labels = out[:FEW], labels[:FEW]
-    numbers = labels if bench.answers.kind == "numbers" else None
+    numbers = labels if answers.kind == "numbers" else None
     draws = [_drawn(out, k, numbers) for k in range(PROBES)]
     weights = lambda root, name: bench.capture.initial[root].get_parameter(name)
     try:
@@ -274,7 +280,7 @@ def identify(bench: Bench) -> Objective:
         if not small:
             return Objective()
         return _with_whole_batch(bench, weights)
-    found = _fit(bench.answers, draws, labels, seen)
+    found = _fit(answers, draws, labels, seen)
     edges = _edges(draws[0])[: 2 if found.kind in ("bce", "log", "nll") and not found.applied else 3]
     unstable = numbers is None and not all(_stands(bench, batch, edge, weights) for edge in edges)
     return replace(found, unstable=unstable)
@@ -295,18 +301,18 @@ def _stands(bench: Bench, batch: Sequence[Any], draw: Tensor, weights: Callable[
 
 
 def _with_whole_batch(bench: Bench, weights: Callable[[int, str], Tensor]) -> Objective:
-    assert bench.answers is not None and bench.label_slot is not None
+    answers, slot = bench.asked()
     batch = bench.capture.batches[0]
     out = bench.capture.outputs[[at for call in bench.tape.calls for at in call.outs].index(bench.place)]
-    labels = batch[bench.label_slot]
-    draws = [_drawn(out, k, labels if bench.answers.kind == "numbers" else None) for k in range(PROBES)]
+    labels = batch[slot]
+    draws = [_drawn(out, k, labels if answers.kind == "numbers" else None) for k in range(PROBES)]
     bench.together = False
     try:
         with torch.no_grad():
             seen = [_scalar(bench, batch, draw, weights) for draw in draws]
     except Exception:  # it cannot be replayed on any outputs but its own
         return Objective()
-    return _fit(bench.answers, draws, labels, seen)
+    return _fit(answers, draws, labels, seen)
 
 
 def _scalar(bench: Bench, batch: Sequence[Any], draw: Tensor, weights: Callable[[int, str], Tensor]) -> float:
@@ -385,9 +391,9 @@ def _objective(kind: str, applied: str, slope: float, rest: float, rows: int) ->
 
 def _own(bench: Bench, out: Tensor, labels: Tensor) -> Objective:
     """A loss that the model computes: compared on the first step's own outputs."""
-    assert bench.answers is not None
+    answers, _ = bench.asked()
     total = bench.capture.losses[0]
-    for kind, loss in answering.references(bench.answers):
+    for kind, loss in answering.references(answers):
         try:
             value = float(loss(out.float(), labels))
         except (RuntimeError, ValueError, IndexError):
@@ -482,7 +488,8 @@ def _joined(bench: Bench, fits: list[Held], fresh: list[list[int]]) -> Rows | No
     def label(held: Held, keep: list[int]) -> Tensor:
         own = _own_label(bench, held)
         found = own if own is not None else held.label
-        assert found is not None
+        if found is None:
+            raise ValueError("these rows have no labels")
         return found[torch.tensor(keep, dtype=torch.long)] if len(found) == held.rows else found
 
     if len(fits) > 1 and not bench.together:

@@ -1,5 +1,7 @@
-"""Calls: every call of a module, seen by one listener. One patch of `nn.Module.__call__` where torch's global hooks would
-cost more, show no keyword arguments before a call, and make torch.compile warn.
+"""Calls: every call of a module, seen by one listener.
+
+One patch of `nn.Module.__call__`, where torch's global hooks would cost more, show no keyword arguments before a call,
+and make torch.compile warn.
 """
 
 from collections.abc import Callable
@@ -24,9 +26,9 @@ class Calls:
         if on and self.original is None:
             self.original = nn.Module.__call__
             self.patch = self._patched(self.original)
-            nn.Module.__call__ = self.patch
+            nn.Module.__call__ = self.patch  # type: ignore[method-assign]
         elif not on and self.original is not None and nn.Module.__call__ is self.patch:
-            nn.Module.__call__ = self.original
+            nn.Module.__call__ = self.original  # type: ignore[method-assign]
             self.original = None
 
     def _patched(self, original: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.overrides import _len_torch_function_stack, _pop_mode, _push_mode
+from torch.overrides import _get_current_function_mode_stack, _pop_mode, _push_mode
 from torch.utils.data import RandomSampler, SequentialSampler, TensorDataset
 
 from glia.vitals.tape import Call, Operation, Recorder, Tape, leaves, mapped
@@ -50,8 +50,9 @@ class OptimizerCopy:
 class Capture:
     """What was kept of a script. broken: why nothing can be trained again, or "".
 
-    initial: a copy of each root before its first call. steps: kinds of the slots of the tape's `given`: ("weight",
-    root, name), ("rows",), ("range",) for 0, 1, 2, ..., or ("same",); batches: the given values of each backward pass of the first epoch.
+    initial: a copy of each root before its first call. slots: kinds of the tape's `given`: ("weight", root, name),
+    ("rows",), ("range",) for 0, 1, 2, ..., or ("same",). batches: the given values of each backward pass of the first
+    epoch.
     """
 
     roots: list[nn.Module] = field(default_factory=list)
@@ -366,7 +367,7 @@ class Capturer:
         )
 
     def _label(self, recorder: Recorder, given: list[Tensor], outs: list[Tensor]) -> Tensor | None:
-        """The tensor, as long as the answers, that came in from outside after them; else what the loader gave beside."""
+        """The tensor, as long as the answers, that came from outside after them; else what the loader gave beside."""
         own = {id(t) for t in given} | {t.data_ptr() for t in given}
         rows = len(outs[0])
         met = [t for t in recorder.apart([*given, *outs]) if id(t) not in own and t.data_ptr() not in own]
@@ -410,8 +411,8 @@ class Capturer:
 
 
 def _put_below(recorder: Recorder) -> None:
-    """Under the script's own modes, such as a `with torch.device(...)`: they take themselves off the top at their end."""
-    above = [_pop_mode() for _ in range(_len_torch_function_stack())]
+    """Under the script's own modes, such as `with torch.device(...)`: they take themselves off the top at their end."""
+    above = [_pop_mode() for _ in _get_current_function_mode_stack()]
     lowest = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)  # set_default_device's lies at the bottom
     if above and above[-1] is lowest:
         _push_mode(above.pop())
@@ -420,7 +421,7 @@ def _put_below(recorder: Recorder) -> None:
 
 
 def _take_out(recorder: Recorder) -> None:
-    modes = [_pop_mode() for _ in range(_len_torch_function_stack())]
+    modes = [_pop_mode() for _ in _get_current_function_mode_stack()]
     for mode in reversed(modes):
         if mode is not recorder:
             _push_mode(mode)

@@ -98,7 +98,7 @@ class OperationFacts:
 
     name: as torch calls it ("linear", "conv2d", "lstm", "embedding", "relu", "softmax", "dropout", "batch_norm").
     module: path of the module that ran it. inputs, outputs: features or channels. std, mean, bias: of the weights and
-    the bias before the first step. option: p of a dropout, slope of a leaky ReLU. trainable: its weights want gradients.
+    the bias before the first step. option: p of a dropout. trainable: its weights want gradients.
     """
 
     name: str
@@ -154,9 +154,9 @@ class LossFacts:
     outputs: numbers a row. targets: their spread. classes: how many, for class labels.
     chance: mean loss of the best constant answer on the labels seen, where it is known.
     sign: -1 when the scalar falls as this loss rises. times, added: scalar = times * mean loss + added, at the first
-    step; summed: over the rows; unstable: not finite for an
-    output of exactly 0 or 1. applied: activation between the model's output and the loss function ("softmax"). broadcast: the shapes of
-    output and target, where one was stretched to fit the other.
+    step; summed: over the rows; unstable: not finite for an output of exactly 0 or 1. applied: activation between the
+    model's output and the loss function ("softmax"). broadcast: shapes of output and target, where one was stretched to
+    fit the other.
     """
 
     kind: str
@@ -262,9 +262,10 @@ class SplitFacts:
 class LoopFacts:
     """How the loop goes. Shares are of the steps or forward passes that were looked at; NaN: not known.
 
-    training_mode: passes with gradients in train(); evaluation_mode: passes without gradients in train(). mode_gain: skill on held-out rows in eval(),
-    less that in the script's own mode. switches: the model has parts that differ between the two. cleared_late: steps with a zero_grad() between backward() and step(). clip: norm
-    or value given to clip_grad_*. shuffled: the loader's order changes from epoch to epoch. rows: in an epoch.
+    training_mode: passes with gradients in train(); evaluation_mode: passes without gradients in train(). mode_gain:
+    skill on held-out rows in eval(), less that in the script's own mode. switches: the model has parts that differ
+    between the two. cleared_late: steps with a zero_grad() between backward() and step(). clip: norm or value given to
+    clip_grad_*. shuffled: the loader's order changes from epoch to epoch. rows, epoch_steps: in an epoch.
     unused_optimizers: made and never stepped. detached: losses without a gradient to anything.
     """
 
@@ -321,7 +322,7 @@ class ClockFacts:
 
 @dataclass(frozen=True, slots=True)
 class BirthFacts:
-    """Where the first number that is not finite was made. rows: the first ones of the batch that have it; batch: rows in all.
+    """Where the first number that is not finite was made. rows: the first of the batch that have it; batch: of so many.
 
     operation: a torch function in `module`, or "the loss", "the inputs", "the weights".
     """

@@ -58,7 +58,7 @@ class Step:
     name: str
     kind: str  # "layer", "activation", "dropout", "norm", "cut"
     module: str
-    weights: list[Tensor]
+    weights: list[nn.Parameter]
     given: Tensor | None
     out: Tensor | None
     option: float = math.nan
@@ -98,14 +98,14 @@ class Walk(TorchFunctionMode):
         return result
 
 
-KINDS = {name: kind for names, kind in (
-    (LAYERS, "layer"), (PRODUCTS, "product"), (ACTIVATIONS, "activation"), (DROPOUTS, "dropout"), (NORMS, "norm"), (CUTS, "cut"),
-) for name in names}  # fmt: skip
+_SETS = {"layer": LAYERS, "product": PRODUCTS, "activation": ACTIVATIONS}
+_SETS |= {"dropout": DROPOUTS, "norm": NORMS, "cut": CUTS}
+KINDS = {name: kind for kind, names in _SETS.items() for name in names}
 KINDS |= {name: KINDS.get(plain, "layer") for name, plain in SAME.items()}
 
 
 def walk(model: nn.Module, run: Callable[[], Any], paths: Mapping[int, str] | None = None) -> tuple[list[Step], Any]:
-    """The operations of `run()`, a forward pass of `model`, and what it gives. Paths are those of the model's modules."""
+    """The operations of `run()`, a forward pass of `model`, and what it gives. paths: of modules, by id."""
     seen = Walk(keep=True)
     names = paths or {id(module): name for name, module in model.named_modules()}
     handles = []
