@@ -107,6 +107,7 @@ class Checkup:
         self.first: list[Finding] = []  # before the first step
         self.now: list[Finding] = []
         self.told: set[tuple[str, str]] = set()
+        self.notes: list[str] = []
         self.folder: RunFolder | None = None
         self.earlier = Chart()  # of the part of the run before it was resumed
         self.steps_before = 0
@@ -120,6 +121,24 @@ class Checkup:
 
     def before(self, *, force: bool = False) -> None:
         """Look at the data, the untrained network and the settings. Raises GliaError for an error, unless `force`."""
+        errors: list[Finding] = []
+        with self._aside():
+            self._look()
+            errors = [f for f in self.first if f.severity == "error"]
+        if errors and not force:
+            raise refused(errors)
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Whatever goes wrong in looking must not reach the training; it is written down beside the findings."""
+        try:
+            yield
+        except GliaError:
+            raise
+        except Exception as error:
+            self.notes.append(f"the doctor could not look: {type(error).__name__}: {error}")
+
+    def _look(self) -> None:
         self.known = seen = look(self.session)
         chart = replace(seen.chart, rows=seen.rows, labels=seen.labels, split=seen.splits.get("valid"))
         found = [f for f in suspect(chart, self.skip) if _counts_before(f)]
@@ -132,9 +151,6 @@ class Checkup:
         given = {part for part in ("valid", "test") if getattr(self.session.recipe.data, part)}
         found = [f for f in found if f.code != "GL113" or _part_of(f) in given]  # we prepare our own parts alike
         self.first = self.now = [self._named(f) for f in sift(found)]
-        errors = [f for f in self.first if f.severity == "error"]
-        if errors and not force:
-            raise refused(errors)
 
     def _remember(self, folder: RunFolder, step: int) -> None:
         """Steps, epochs and findings of the run so far. Charts on disk count from 1."""
@@ -179,19 +195,22 @@ class Checkup:
         began = time.perf_counter()
         if moment.last or self.spent + self.cost > SHARE * (began - self.began):
             return
-        chart = self.chart()
-        chart.scores = self._scores(self.best)
-        late = moment.step > EARLY * self.session.total_steps()
-        self._examined(chart, failing=late and failed(chart), leave_out=TIME)
+        with self._aside():
+            chart = self.chart()
+            chart.scores = self._scores(self.best)
+            late = moment.step > EARLY * self.session.total_steps()
+            self._examined(chart, failing=late and failed(chart), leave_out=TIME)
         self.cost = time.perf_counter() - began
         self.spent += self.cost
 
     def finish(self, metrics: Mapping[str, Any] | None = None) -> None:
         """The last word, once training is over. metrics: figures of each part, where it came to an end."""
-        chart, metrics = self.chart(), metrics or {}
-        counts, weighted = self.known.counts if self.known else {}, bool(self.session.data.task.weights)
-        chart.scores = _measured(metrics, counts, weighted=weighted) or self._scores(self.best)
-        self._examined(chart, failing=failed(chart) and not _hopeless(metrics, counts, weighted=weighted))
+        chart: Chart | None = None
+        with self._aside():
+            chart, metrics = self.chart(), metrics or {}
+            counts, weighted = self.known.counts if self.known else {}, bool(self.session.data.task.weights)
+            chart.scores = _measured(metrics, counts, weighted=weighted) or self._scores(self.best)
+            self._examined(chart, failing=failed(chart) and not _hopeless(metrics, counts, weighted=weighted))
         self._write(chart)
 
     def chart(self) -> Chart:
@@ -276,7 +295,7 @@ class Checkup:
         vitals: dict[str, Any] = {"counts": self.known.counts if self.known else {}}
         vitals |= {"layers": layers(chart)} if chart is not None and self.now else {}
         written = [finding.to_dict() for finding in self.now]
-        self.folder.write_json("findings.json", {"findings": written, "vitals": vitals})
+        self.folder.write_json("findings.json", {"findings": written, "vitals": vitals, "notes": self.notes})
 
     def _named(self, finding: Finding) -> Finding:
         """With the names of columns and, where a table is divided by us, with the weight that this has there."""

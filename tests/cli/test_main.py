@@ -209,3 +209,16 @@ def test_a_damaged_model_is_not_used(glia: Glia, tmp_path: Path) -> None:
     path.write_bytes(content)
     code, _, err = glia("predict", "runs/rows", "rows.csv", "-o", "p.csv")
     assert code == 2 and "best.safetensors is damaged" in err
+
+
+def test_train_tells_what_the_doctor_finds_once(glia: Glia, tmp_path: Path) -> None:
+    table = pl.read_csv(rows(tmp_path / "rows.csv", 300))
+    table.with_columns(alive=pl.col("label")).write_csv(tmp_path / "leak.csv")
+    words = ("train", "leak.csv", "--target", "label", "--drop", "z", "--force", *QUICK, "baselines=false")
+    code, out, err = glia(*words)
+    assert code == 0, err
+    assert out.count("GL109 telltale-column, column 'alive'") == 1 and "make sure that it is known" in out
+    code, out, err = glia(*words, "--skip", "telltale-column")
+    assert code == 0 and "GL109" not in out, err
+    code, out, err = glia(*words, "--skip", "telltail-column")
+    assert code == 2 and "telltale-column" in err and err.count("\n") == 1
