@@ -23,7 +23,7 @@ _WHERE = {
     "supervised": "glia.training.steps:supervised",
     "listen": "glia.vitals.listen:listen",
     "Chart": "glia.vitals.chart:Chart",
-    "examine": "glia.doctor.examine:examine",
+    "examine": "glia.doctor.judge:examine",
     "Finding": "glia.doctor.finding:Finding",
     "Classifier": "glia.estimators:Classifier",
     "Regressor": "glia.estimators:Regressor",

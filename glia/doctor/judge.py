@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from glia.doctor.checks.data import inputs_say_nothing
+from glia.doctor import examine as evidence
+from glia.doctor.checks.data import inputs_say_nothing, labels_off_their_rows
 from glia.doctor.checks.dynamics import cure_found
 from glia.doctor.checks.generalisation import beaten_by_a_plain_network
-from glia.doctor.examine import examine, sift, suspect
+from glia.doctor.examine import sift, suspect
 from glia.doctor.finding import Finding, Remedy, Trial
 from glia.doctor.ideas import Change, Idea, from_findings, merged, pace
 from glia.doctor.learning import skill
@@ -53,10 +54,19 @@ def diagnose(
     budget = max(FLOOR_S, SHARE * run_seconds) if trial_seconds is None else trial_seconds
     bench = chart.bench
     if bench is None or bench.answers is None or bench.train is None or budget <= 0 or not bench.capture.optimizers:
-        return Verdict(examine(chart, skip))
+        return Verdict(evidence.examine(chart, skip))
     judge = Judge(chart, bench, suspect(chart, skip), budget)
     findings = judge.verdict()
     return Verdict(findings, len(judge.trials.known), judge.trials.spent)
+
+
+def examine(chart: Chart, skip: Iterable[str] = (), *, trial_seconds: float | None = None) -> list[Finding]:
+    """What is wrong with a run that `glia.listen` has watched, the most likely cause first, notes last.
+
+    Cures are tried on copies, within trial_seconds of CPU time (5 by default; 0: none). skip: rules, by code or name.
+    Example: ``glia.examine(chart, skip=["GL401"])``
+    """
+    return diagnose(chart, skip, trial_seconds=trial_seconds).findings
 
 
 class Judge:
@@ -176,16 +186,18 @@ class Judge:
     def _unproved(self, found: Found) -> list[Finding]:
         """No change cured it. What could not be tried and is likely; else what a plain network shows."""
         likely = [f for f in self.suspected if f.alarms and f.prior >= SUSPICIOUS and not self._refuted(f)]
+        known = max(found.before, found.after, skill(self.chart, "train") or 0.0)
+        plain = reference(self.trials)
+        if plain is not None and max(known, plain) < NOTHING:
+            apart = reference(self.trials, within=True)
+            if apart is not None and apart >= BEATEN:
+                return [labels_off_their_rows.finding(plain, apart)]
+            if not likely:
+                return [inputs_say_nothing.finding(self.chart, found.before, plain, len(self.trials.known))]
         if likely:
             return sorted(likely, key=lambda f: -f.prior)[:3]
-        plain = reference(self.trials)
-        if plain is None:
-            return []
-        if plain - found.before >= BEATEN:
+        if plain is not None and plain - found.before >= BEATEN:
             return [beaten_by_a_plain_network.finding(self.chart, found.before, plain)]
-        known = max(found.before, found.after, skill(self.chart, "train") or 0.0, plain)
-        if known < NOTHING:
-            return [inputs_say_nothing.finding(self.chart, found.before, plain, len(self.trials.known))]
         return []
 
     def _refuted(self, finding: Finding) -> bool:

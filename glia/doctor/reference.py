@@ -8,18 +8,19 @@ from torch import Tensor, nn
 from glia.doctor.trial import Trials
 from glia.seed import mix
 from glia.vitals import answers as answering
-from glia.vitals.bench import Rows
 from glia.vitals.tape import Ref, leaves
 
 WIDTH, LR, BATCH, FEWEST, MOST = 64, 3e-3, 32, 200, 1500  # steps
 MOST_NUMBERS, WIDEST_TABLE, EMBEDDED = 20_000, 4096, 16
+FEWEST_WITHIN = 100  # held-out rows that are worth learning by themselves
 SHARE = 0.25  # of the budget that it may take
 
 
-def reference(trials: Trials) -> float | None:
+def reference(trials: Trials, *, within: bool = False) -> float | None:
     """Skill on held-out rows of two hidden layers of 64 ReLU units under Adam; None where the rows are no such thing.
 
-    Inputs are the first that the model takes: numbers, standardised and flattened, or tokens, embedded.
+    Inputs are the first that the model takes: numbers, standardised and flattened, or tokens, embedded. within: learn
+    one half of the held-out rows and be asked about the other, to see whether they make sense by themselves.
     """
     bench, held = trials.bench, trials.held
     if held is None or held.labels is None or bench.label_slot is None or bench.answers is None or not bench.together:
@@ -33,16 +34,23 @@ def reference(trials: Trials) -> float | None:
     if x is None or x[0].numel() > MOST_NUMBERS or asked.shape[1:] != x.shape[1:]:
         return None
     rows = torch.as_tensor(trials.train) if trials.train is not None else torch.arange(len(x))
+    x, labels, right = x[rows], labels[rows], held.labels
+    if within:
+        half = torch.arange(len(asked)) % 2 == 0
+        if len(asked) < FEWEST_WITHIN or held.source != "script":
+            return None
+        x, labels, asked, right = asked[half], right[half], asked[~half], right[~half]
     began = time.process_time()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix("reference") % 2**62)
-        found = _trained(trials, x[rows], labels[rows], asked, held)
+        found = _trained(trials, (x, labels), (asked, right))
     trials.spent += time.process_time() - began
     return found
 
 
-def _trained(trials: Trials, x: Tensor, y: Tensor, asked: Tensor, held: Rows) -> float | None:
-    bench = trials.bench
+def _trained(trials: Trials, known: tuple[Tensor, Tensor], held: tuple[Tensor, Tensor]) -> float | None:
+    """Learn the known rows and labels; the skill on the held ones."""
+    bench, (x, y), (asked, right) = trials.bench, known, held
     answers, _ = bench.asked()
     like = bench.shape_of(bench.place)[1:]
     x, asked, net = _network(x, asked, like)
@@ -65,8 +73,7 @@ def _trained(trials: Trials, x: Tensor, y: Tensor, asked: Tensor, held: Rows) ->
     net.eval()
     with torch.no_grad():
         out = net(asked).reshape(len(asked), *like)
-    known = held.labels if held.labels is not None else y[:0]
-    right = ((known.double() - middle) / width).float() if numbers else known
+    right = ((right.double() - middle) / width).float() if numbers else right
     score = answering.score(answers, out, right, threshold=0.0)
     return score.skill
 

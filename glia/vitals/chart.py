@@ -136,12 +136,15 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class OptimizerFacts:
-    """An optimiser that stepped. options: the numbers of its first group, at its first step. size: its parameters."""
+    """An optimiser that stepped. options: the numbers of its first group, at its first step. size: its parameters;
+    shared: those that an optimiser before it holds too.
+    """
 
     kind: str
     options: Mapping[str, float] = field(default_factory=dict)
     groups: int = 1
     size: int = 0
+    shared: int = 0
 
 
 @dataclass(frozen=True, slots=True)

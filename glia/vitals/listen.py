@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from itertools import islice
 from time import perf_counter
 from typing import Any
@@ -251,8 +252,10 @@ class Listener:
 
     def _before_step(self, optimizer: Optimizer, closure: bool) -> None:
         if optimizer not in self.optimizers:
+            earlier = set[int]().union(*(_ids(one) for one in self.optimizers))
             self.optimizers.append(optimizer)
-            self.chart.optimizers.append(_facts(optimizer))
+            shared = len(_ids(optimizer) & earlier)
+            self.chart.optimizers.append(replace(_facts(optimizer), shared=shared))
             if self.places is not None:
                 self.chart.places.setdefault("optimizer", self.places.of(optimizer))
         if not self.measuring:

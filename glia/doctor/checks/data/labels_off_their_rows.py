@@ -52,3 +52,16 @@ def check(chart: Chart) -> Iterator[Finding]:
             safe=False,
             prior=0.8,
         )
+
+
+def finding(across: float, within: float) -> Finding:
+    """What a plain network shows: held-out rows can be learned from each other and not from the training rows."""
+    return RULE.finding(
+        "error",
+        "the training labels",
+        {"skill_learned_from_train": across, "skill_learned_within_held_out": within},
+        "held-out rows can be learned from each other and not from training rows, so the labels of these are not theirs",
+        "look for a shuffle, sort, shift or filter that moved training rows or labels alone",
+        safe=False,
+        prior=0.9,
+    )

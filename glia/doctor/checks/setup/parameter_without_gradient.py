@@ -36,6 +36,7 @@ def check(chart: Chart) -> Iterator[Finding]:
                 "the optimiser was not given these parameters",
                 "give it all of them: model.parameters()",
                 safe=True, change={"optimizer_params": True}, prior=0.95,
+                sure=len(outside) == len(trained) and any(optimizer.shared for optimizer in chart.optimizers),
             )  # fmt: skip
         if still and not cleared and detached(model) is None:
             yield RULE.finding(
