@@ -25,6 +25,7 @@ from glia.vitals.chart import Chart
 
 WELL, LEARNED, POOR = 0.9, 0.55, 0.25  # skill: nothing to look for; only strong evidence speaks; a failure
 GAIN, CLOSED = 0.2, 0.4  # skill that a cure must bring, and the share of the way from there to perfect
+LARGE_GAIN, ALMOST_ALL = 0.3, 0.9  # what weak evidence must show in a run that has learned
 NEARLY = 0.75  # share of the way that makes up for half the gain, where the evidence is strong
 STRONG, SUSPICIOUS = 0.8, 0.7  # prior that may speak in a run that has learned; in one that nothing cured
 BEATEN, NOTHING = 0.3, 0.1  # skill by which a plain network must be ahead; below which nothing was learned
@@ -122,7 +123,7 @@ class Judge:
         if strong and found.gain >= GAIN / 2 and closed >= NEARLY:
             return True
         if found.before >= LEARNED and not strong:
-            return found.worst - found.before >= GAIN and closed >= NEARLY
+            return found.worst - found.before >= LARGE_GAIN and closed >= ALMOST_ALL
         return found.gain >= GAIN and closed >= CLOSED
 
     def _confirmed(self, found: Found, sure: Sequence[Finding]) -> list[Finding]:
@@ -147,7 +148,7 @@ class Judge:
 
     def _symptom(self, finding: Finding, found: Found) -> bool:
         """Is it wrong by itself, and yet gone with the cure of something else, while its own brings little?"""
-        if not finding.change or self.trials.left <= 0:
+        if not finding.code.startswith("GL3") or not finding.change or self.trials.left <= 0:
             return False
         own = from_findings([finding])
         return bool(own) and self.trials.attempt(own[0].change).skill < found.after - GAIN

@@ -131,7 +131,7 @@ class Search:
             if len(self.best) < 2:
                 break
             rest = [other for other in self.best if other is not idea]
-            outcome = self.trials.attempt(merged(rest)) if self.trials.left > 0 else None
+            outcome = self.trials.attempt(merged(rest), hopeful=False) if self.trials.left > 0 else None
             if outcome is None:
                 continue
             idea.need = self.skill - outcome.skill
@@ -159,6 +159,8 @@ class Search:
     def _refinements(self) -> list[Idea]:
         known = every.knobs(self.chart, self.seen)
         longer = [i for i in known if "epochs_times" in i.change]
+        if any("epochs_times" in i.change for i in self.best):
+            longer = [Idea({"epochs_times": 10.0}, longer[0].cause, longer[0].prior)]
         swaps = [i for i in known if "optimizer" in i.change]
         return [*longer, *swaps[:1]] if not any("optimizer" in i.change for i in self.best) else longer
 

@@ -15,10 +15,11 @@ Leave = Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Any], None]
 
 
 class Calls:
-    """While it is on, `enter` and `leave` are told of every call of a module on any thread."""
+    """While it is on, `enter` and `leave` are told of calls of modules on any thread."""
 
     def __init__(self, enter: Enter, leave: Leave):
         self.enter, self.leave = enter, leave
+        self.inside = self.deep = False  # a call is running that was told of; calls within it are told of too
         self.original: Any = None
 
     def switch(self, on: bool) -> None:
@@ -33,7 +34,7 @@ class Calls:
 
     def _patched(self, original: Any) -> Any:
         def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            if self.original is None or torch.compiler.is_compiling():
+            if (self.inside and not self.deep) or self.original is None or torch.compiler.is_compiling():
                 return original(module, *args, **kwargs)
             self.enter(module, args, kwargs)
             try:

@@ -75,7 +75,8 @@ def _twin(known: "WeakKeyDictionary[Any, Optimizer]", optimizer: Any, variables:
 
 def stand_in(optimizer: Any, values: list[Tensor]) -> Optimizer:
     """An optimiser of torch with the settings of one of Keras."""
-    name = next((base.__name__ for base in type(optimizer).__mro__ if hasattr(torch.optim, base.__name__)), "")
+    names = [base.__name__ for base in type(optimizer).__mro__ if base.__name__ != "Optimizer"]
+    name = next((name for name in names if hasattr(torch.optim, name)), "")
     kind: Any = getattr(torch.optim, name, None)
     if kind is None:
         return type(type(optimizer).__name__, (Optimizer,), {})(values, {"lr": float(optimizer.learning_rate)})

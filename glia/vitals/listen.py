@@ -31,7 +31,7 @@ from glia.vitals.observe import complete
 from glia.vitals.overhear import overheard
 from glia.vitals.places import Places
 
-FIRST_STEPS = 20  # measured whatever that costs; then steps 40, 80, 160 ..., and what the budget allows
+FIRST_STEPS = 12  # measured whatever that costs; then steps 40, 80, 160 ..., and what the budget allows
 BUDGET = 0.02  # share of the time
 MOST_LINES = 4000  # steps that the chart keeps
 MOST_MEASURED = 64  # measured steps that it keeps
@@ -65,7 +65,7 @@ class Listener:
         self.capturer = Capturer() if self.capture and len(self.over) < MOST_TURNS else None
         self.began = perf_counter()
         self.spent, self.step, self.next_sure, self.stride = 0.0, 0, 2 * FIRST_STEPS, 1
-        self.muted = self.measuring = False
+        self.muted = self.measuring = self.captured_all = False
         self.root: nn.Module | None = None  # the outermost module that is running
         self.graded = False  # it was called with gradients
         self.optimizers: list[Optimizer] = []
@@ -118,7 +118,7 @@ class Listener:
                 return
             if self.turns and torch.is_grad_enabled() and (self.fresh is not None or id(module) not in self.seen):
                 self._turn(module)
-            self.root = module
+            self.root, self.calls.inside = module, True
             self.captured(Capturer.enter, module, args, kwargs)
             self.graded = torch.is_grad_enabled()
             if self.measuring and self.graded:
@@ -134,6 +134,7 @@ class Listener:
             self.guarded(self.models.leave, module, (*args, *kwargs.values()), output)
         if module is self.root:
             self.root = self.models.running = None
+            self.calls.inside = False
             self.captured(Capturer.leave, module, args, kwargs, output)
 
     def on_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
@@ -210,7 +211,10 @@ class Listener:
     def captured(self, work: Callable[..., None], *args: Any) -> None:
         """Let the capturer know; if it fails, it captures no more, and nothing can be tried afterwards."""
         capturer = self.capturer
-        if capturer is None or capturer.done or threading.get_ident() != self.thread:
+        if capturer is None or self.captured_all or threading.get_ident() != self.thread:
+            return
+        if capturer.done:
+            self.captured_all = True
             return
         try:
             work(capturer, *args)
@@ -321,7 +325,7 @@ class Listener:
 
     def _measure_next(self, wanted: bool) -> None:
         """Calls of modules are watched at measured steps, and while rows are captured: even idle watching costs."""
-        self.measuring = wanted
+        self.measuring = self.calls.deep = wanted
         self.calls.switch(on=wanted or (self.capturer is not None and not self.capturer.done))
 
     def finish(self) -> None:
