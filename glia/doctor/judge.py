@@ -197,7 +197,7 @@ class Judge:
                 return [inputs_say_nothing.finding(self.chart, found.before, plain, len(self.trials.known))]
         if likely:
             return sorted(likely, key=lambda f: -f.prior)[:3]
-        if plain is not None and plain - found.before >= BEATEN:
+        if plain is not None and plain - known >= BEATEN and known < POOR:
             return [beaten_by_a_plain_network.finding(self.chart, found.before, plain)]
         return []
 

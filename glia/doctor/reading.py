@@ -148,6 +148,8 @@ def classes_on_one_output(chart: Chart, loss: LossFacts) -> int:
     labels = train_labels(chart)
     if labels is None or not labels.whole or labels.form == "onehot" or not single_output(chart, loss):
         return 0
+    if labels.values.high - labels.values.low <= 1:  # yes and no, counted from 1
+        return 0
     if labels.kind == "classes" or loss.classes > 2:
         return max(labels.classes, loss.classes) if max(labels.classes, loss.classes) > 2 else 0
     counted = labels.values.low >= 0 and 2 <= labels.values.high < MANY_VALUES

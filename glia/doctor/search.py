@@ -162,7 +162,7 @@ class Search:
         if any("epochs_times" in i.change for i in self.best):
             longer = [Idea({"epochs_times": 10.0}, longer[0].cause, longer[0].prior)]
         swaps = [i for i in known if "optimizer" in i.change]
-        return [*longer, *swaps[:1]] if not any("optimizer" in i.change for i in self.best) else longer
+        return [*longer, *swaps] if not any("optimizer" in i.change for i in self.best) else longer
 
     def _measured(self, ideas: Sequence[Idea]) -> Found:
         change = merged(ideas)

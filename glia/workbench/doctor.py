@@ -83,8 +83,8 @@ def doctor(
 ) -> Diagnosis:
     """Run a training script, unchanged, and say what is wrong with it.
 
-    steps, seconds: end it early. skip: rules, by code or name. trial_seconds: CPU time for trials of cures; by default a
-    fifth of the run's and at least 5 s. Raises GliaError where the script does not exist, or never trains.
+    steps, seconds: end it early. skip: rules, by code or name. trial_seconds: CPU time for trials of cures; by default
+    a fifth of the run's and at least 5 s. Raises GliaError where the script does not exist, or never trains.
     """
     attached = attach(script, arguments, steps=steps, seconds=seconds)
     trained = [chart for chart in attached.charts if _trains(chart)]

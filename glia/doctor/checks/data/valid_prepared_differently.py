@@ -15,7 +15,8 @@ from glia.doctor.finding import Finding, Rule
 from glia.doctor.learning import skill
 from glia.vitals.chart import Chart, SplitFacts
 
-RULE = Rule("GL113", "valid-prepared-differently", "val_preprocessing_mismatch")
+EXPLAINS = ("GL401", "GL403")
+RULE = Rule("GL113", "valid-prepared-differently", "val_preprocessing_mismatch", explains=EXPLAINS)
 RATIO, ABSURD = 5.0, 20.0  # the second counts whatever the answers: argmax may not mind the scale
 SHIFT, WIDTH = 2.0, 2.5  # distance of the means in deviations, and ratio of the deviations, that make a symptom
 FEWEST_ROWS, ENOUGH_ROWS = 20, 100
@@ -29,7 +30,8 @@ def check(chart: Chart) -> Iterator[Finding]:
     if split is None or split.same or min(split.rows_train, split.rows_valid) < FEWEST_ROWS:
         return
     scaled = split.scale > RATIO or split.scale < 1 / RATIO
-    if not scaled and not _elsewhere(split) and not _moved(split):
+    elsewhere = _elsewhere(split)
+    if not scaled and not elsewhere and not _moved(split):
         return
     good = skill(chart)
     absurd = split.scale > ABSURD or split.scale < 1 / ABSURD
@@ -49,7 +51,7 @@ def check(chart: Chart) -> Iterator[Finding]:
         "prepare both with the same function, fitted on the training rows",
         safe=True,
         prior=0.95 if scaled else 0.7,
-        sure=scaled and not answered,
+        sure=(scaled or elsewhere) and not answered,
     )
 
 

@@ -16,7 +16,7 @@ from glia.doctor.finding import Finding, Rule
 from glia.vitals.chart import Chart
 
 RULE = Rule("GL315", "option-out-of-range", "wrong_optimizer_eps", explains=("GL301", "GL310", "GL311"))
-LARGE_EPS, LONG_MEMORY = 1e-3, 0.9999
+LARGE_EPS, LONG_MEMORY, DAMPED = 1e-3, 0.9999, 0.95
 SCALED = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta", "SparseAdam")
 MEMORIES = ("beta1", "beta2", "alpha", "rho", "momentum")
 
@@ -48,6 +48,8 @@ def strange_options(chart: Chart) -> dict[str, float]:
         for name in MEMORIES
         if isfinite(options.get(name, 0)) and options.get(name, 0) > LONG_MEMORY
     }
+    if kind == "SGD" and options.get("momentum", 0) > 0 and options.get("dampening", 0) > DAMPED:
+        found["dampening"] = options["dampening"]
     eps = options.get("eps", 0.0)
     if kind in SCALED and eps > LARGE_EPS:
         found = {"eps": eps, **found}

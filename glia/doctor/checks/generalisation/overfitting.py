@@ -19,13 +19,14 @@ from glia.vitals.chart import Chart, EpochVitals
 
 RULE = Rule("GL401", "overfitting", "overfit", explains=("GL403",))
 FEWEST, RISEN, APART, GAP = 5, 1.25, 1.5, 0.1
-LEARNED, LOST, MANY_WEIGHTS = 0.85, 0.3, 10
+LEARNED, LOST, PLAIN, MANY_WEIGHTS = 0.85, 0.3, 0.45, 10  # PLAIN: a gap that counts on few rows too
 
 
 def check(chart: Chart) -> Iterator[Finding]:
     train, valid, lost = skill(chart, "train"), skill(chart), apart(chart)
     known = train is not None and valid is not None
-    by_heart = known and (train or 0) > LEARNED and lost > LOST
+    gap = (train or 0) - (valid or 0)
+    by_heart = known and (train or 0) > LEARNED and (lost > LOST or (gap > PLAIN and lost > 0))
     epochs = _rising(chart)
     if not by_heart and epochs is None:
         return

@@ -61,6 +61,9 @@ class Case:
     sure: bool = False
 
 
+SHARE = 0.05  # by which the targets of a row may miss one whole
+
+
 def check(chart: Chart) -> Iterator[Finding]:
     for loss in losses(chart):
         activations = way(chart, loss)
@@ -82,7 +85,7 @@ def _cases(chart: Chart, loss: LossFacts, activations: tuple[str, ...]) -> Itera
     elif loss.kind in (*OF_CLASSES, "bce"):
         yield from _no_probabilities(loss, activations, kind)
     if kind == "numbers" and loss.kind not in (*OF_CLASSES, *OF_YES) and not classes_on_one_output(chart, loss):
-        yield from _out_of_reach(chart, activations)
+        yield from _out_of_reach(chart, activations, loss.outputs)
     if kind == "multilabel" and activations[-1:] == ("softmax",):
         yield Case(
             "a softmax makes the outputs of a row share one whole, and a row may have several labels",
@@ -186,7 +189,7 @@ def _no_probabilities(loss: LossFacts, activations: tuple[str, ...], kind: str) 
         yield Case(f"the loss takes {wants} and {last} does not give them", cure, change, 0.9)
 
 
-def _out_of_reach(chart: Chart, activations: tuple[str, ...]) -> Iterator[Case]:
+def _out_of_reach(chart: Chart, activations: tuple[str, ...], outputs: int) -> Iterator[Case]:
     """Numbers to predict that the activation behind the last layer cannot give."""
     labels, last = train_labels(chart), activations[-1] if activations else ""
     why, cure = (
@@ -195,6 +198,8 @@ def _out_of_reach(chart: Chart, activations: tuple[str, ...]) -> Iterator[Case]:
     )
     if last in RANGES and out_of(labels, *RANGES[last]):
         yield Case(why, cure, RAW, 0.9)
+    elif last == "softmax" and labels is not None and outputs > 1 and abs(labels.values.mean * outputs - 1) > SHARE:
+        yield Case("the outputs of a row share one whole under a softmax, and the targets do not", cure, RAW, 0.85)
     elif last in ("relu", "relu6", "softplus", "exp") and labels is not None:
         below = labels.values.low < -0.01
         if not below and last != "relu":

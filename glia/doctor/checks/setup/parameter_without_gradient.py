@@ -12,17 +12,20 @@ Source: torch.optim, "Constructing it"; torch.Tensor.detach.
 from collections.abc import Iterator, Sequence
 
 from glia.doctor.finding import Finding, Rule, Severity
-from glia.doctor.learning import failed, learned
+from glia.doctor.learning import failed, learned, skill
 from glia.doctor.reading import detached
 from glia.vitals.chart import Chart, ModelFacts, ParameterFacts
 
 RULE = Rule("GL206", "parameter-without-gradient", "params_not_in_optimizer", explains=("GL304", "GL310"))
 FEWEST = 3  # measured steps
+WELL = 0.9  # skill of a run in which it does no harm
 CLEARED = 0.9  # share of steps from which their gradients were cleared, not missing
 
 
 def check(chart: Chart) -> Iterator[Finding]:
-    severity: Severity = "note" if learned(chart) else "error" if failed(chart) else "warning"
+    held = skill(chart)
+    well = held >= WELL if held is not None else learned(chart)
+    severity: Severity = "note" if well else "error" if failed(chart) else "warning"
     cleared = chart.loop is not None and chart.loop.cleared_late >= CLEARED
     for model in chart.models:
         if model.measured < FEWEST:
