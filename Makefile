@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
-.PHONY: demo test check lint types format bench-accuracy bench-doctor exam clean
+.PHONY: demo test test-frameworks check lint types format bench-accuracy bench-doctor exam clean
 
 demo: $(STAMPS)/dev
 	$(BIN)/glia train digits
@@ -13,6 +13,13 @@ test: check
 
 check: $(STAMPS)/dev lint types
 	$(BIN)/python -m pytest -n auto
+
+# Programs of Lightning, Transformers and Keras under the doctor, in an environment of their own.
+FRAMEWORKS := .venv-frameworks
+test-frameworks:
+	test -x $(FRAMEWORKS)/bin/python || $(PYTHON) -m venv $(FRAMEWORKS)
+	$(FRAMEWORKS)/bin/python -m pip install --quiet --editable ".[dev,frameworks]"
+	$(FRAMEWORKS)/bin/python -m pytest tests/frameworks
 
 lint: $(STAMPS)/dev
 	$(BIN)/ruff format --check .
@@ -49,4 +56,4 @@ $(STAMPS)/dev: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(EXAM) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(FRAMEWORKS) $(EXAM) .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""Faults: one row a sick twin: script, name, old text, new text, causes that are right to name (the first: the fault)."""
+"""Faults: one row a sick twin: script, fault, old text, new text, and the causes that are right to name."""
 
 from typing import NamedTuple
 
@@ -78,8 +78,10 @@ TWINS = (
     Twin("compiled", "loss", "criterion(model(X_train[index]), y_train[index])",
          "((model(X_train[index]).argmax(1).float() - y_train[index]) ** 2).mean().requires_grad_()",
          ("detached_graph", "wrong_loss")),
-    Twin("kfold", "reuse", "    network = reset()\n", "    network = reset() if fold == 0 else network\n", ("data_leak",)),
-    Twin("kfold", "broadcast", "outputs = network(inputs).squeeze(1)\n            loss = loss_function(outputs, targets)",
+    Twin("kfold", "reuse", "    network = reset()\n", "    network = reset() if fold == 0 else network\n",
+         ("data_leak",)),
+    Twin("kfold", "broadcast", "outputs = network(inputs).squeeze(1)\n"
+         "            loss = loss_function(outputs, targets)",
          "outputs = network(inputs)\n            loss = ((outputs - targets) ** 2).mean()", ("shape_broadcast",)),
     Twin("kfold", "lr", "lr=1e-2", "lr=1e-7", ("lr_too_low",)),
     Twin("seq2seq", "step", "        optimizer.step()\n", "", ("missing_step",)),
