@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from glia.doctor.changes import Change
 from glia.seed import mix
 from glia.vitals.bench import Bench, Rows
-from glia.vitals.tape import Ref, mapped
+from glia.vitals.tape import Ref, mapped, places
 
 SLOPE = 1e-8  # added to a deviation before it divides
 
@@ -34,15 +34,15 @@ class Inputs:
         how, fill = change.get("normalise_inputs"), change.get("impute")
         if not how and not fill:
             return
-        places = {at: i for i, at in enumerate(bench.tape.given)}
-        refs = [v for v in [*bench.call.args, *bench.call.kwargs.values()] if isinstance(v, Ref) and v.at in places]
-        slots = [places[ref.at] for ref in refs]
+        at_slot = {at: i for i, at in enumerate(bench.tape.given)}
+        refs = [v for v in [*bench.call.args, *bench.call.kwargs.values()] if isinstance(v, Ref) and v.at in at_slot]
+        slots = [at_slot[ref.at] for ref in refs]
         known = [(i, bench.data[i] if bench.together else bench.capture.batches[0][i]) for i in slots]
         floats = [(i, x) for i, x in known if x is not None and x.is_floating_point() and x.ndim > 1]
         if not floats:
             raise ValueError("the inputs are not numbers to be scaled")
         self.slot, x = floats[0]
-        self.position = next(n for n, v in enumerate(_places_in(bench.call)) if v == bench.tape.given[self.slot])
+        self.position = next(n for n, v in enumerate(places(bench.call)) if v == bench.tape.given[self.slot])
         columns = x.double()
         good = columns.isfinite()
         count = good.sum(0).clamp(min=1)
@@ -75,25 +75,6 @@ class Inputs:
             return rows.args, rows.kwargs
         counter = iter(range(10**6))
         return mapped((rows.args, rows.kwargs), lambda t: self.change(t) if next(counter) == self.position else t)
-
-
-def _places_in(operation: Any) -> list[int]:
-    """Places of the tensors that a call takes, in order."""
-    found: list[int] = []
-
-    def see(value: Any) -> None:
-        if isinstance(value, Ref):
-            found.append(value.at)
-        elif isinstance(value, list | tuple):
-            for item in value:
-                see(item)
-        elif isinstance(value, dict):
-            for item in value.values():
-                see(item)
-
-    see(operation.args)
-    see(operation.kwargs)
-    return found
 
 
 def stirred(models: Sequence[nn.Module], seed: int) -> None:

@@ -14,10 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.overrides import _get_current_function_mode_stack, _pop_mode, _push_mode
 from torch.utils.data import RandomSampler, SequentialSampler, TensorDataset
 
-from glia.vitals.tape import Call, Operation, Recorder, Tape, leaves, mapped
+from glia.vitals.tape import Call, Operation, Recorder, Tape, leaves, mapped, put_below, take_out
 
 MOST_ROWS, MOST_HELD, MOST_BATCHES = 20_000, 10_000, 3000
 MOST_BYTES, MOST_HELD_BYTES, LARGEST_MODEL = 2**28, 2**26, 2**29  # bytes; parameters of a model
@@ -384,14 +383,14 @@ class Capturer:
     def resume(self, recorder: Recorder) -> None:
         """Let the recorder hear what follows."""
         if self.recording is None:
-            _put_below(recorder)
+            put_below(recorder)
             self.recording = recorder
 
     def pause(self) -> None:
         """Let it hear no more."""
         recorder, self.recording = self.recording, None
         if recorder is not None:
-            _take_out(recorder)
+            take_out(recorder)
 
     def finish(self) -> Capture:
         """The run is over."""
@@ -408,23 +407,6 @@ class Capturer:
         self.after.clear()
         self.memo = {}
         return capture
-
-
-def _put_below(recorder: Recorder) -> None:
-    """Under the script's own modes, such as `with torch.device(...)`: they take themselves off the top at their end."""
-    above = [_pop_mode() for _ in _get_current_function_mode_stack()]
-    lowest = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)  # set_default_device's lies at the bottom
-    if above and above[-1] is lowest:
-        _push_mode(above.pop())
-    for mode in (recorder, *reversed(above)):
-        _push_mode(mode)
-
-
-def _take_out(recorder: Recorder) -> None:
-    modes = [_pop_mode() for _ in _get_current_function_mode_stack()]
-    for mode in reversed(modes):
-        if mode is not recorder:
-            _push_mode(mode)
 
 
 def _counts(tensor: Tensor) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from glia.vitals.bench import Bench, bench
+from glia.vitals.assemble import bench
+from glia.vitals.bench import Bench
 from glia.vitals.capture import Capture, Capturer, copied, unwrapped
 from glia.vitals.chart import Chart, LoopFacts, LossFacts, ModelFacts
 from glia.vitals.operations import Step, activation, facts, walk

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack, _pop_mode, _push_mode
 
 LONGEST = 4000  # operations of a step; a longer one is not recorded
 
@@ -146,7 +146,7 @@ class Recorder(TorchFunctionMode):
         moving = self._reached({at for at, tensor in enumerate(self.kept) if _is_weight(tensor)}, calls=True)
         needed, kept = {last}, []
         for operation in reversed(self.operations):
-            used = set(_op_refs(operation))
+            used = set(places(operation))
             in_place = operation.name.endswith("_") or operation.name == "__setitem__"
             touches = not needed.isdisjoint(operation.outs) or (in_place and not needed.isdisjoint(used))
             if not touches or not (isinstance(operation.function, Call) or not moving.isdisjoint(used)):
@@ -155,7 +155,7 @@ class Recorder(TorchFunctionMode):
             needed |= used
         kept.reverse()
         made = {at for operation in kept for at in operation.outs}
-        given = [at for at in dict.fromkeys(ref for op in kept for ref in _op_refs(op)) if at not in made]
+        given = [at for at in dict.fromkeys(ref for op in kept for ref in places(op)) if at not in made]
         return Tape(kept, last, given) if last in made else None
 
     def apart(self, sources: Iterable[Tensor]) -> list[Tensor]:
@@ -167,13 +167,31 @@ class Recorder(TorchFunctionMode):
     def _reached(self, reached: set[int], calls: bool = False) -> set[int]:
         """Places that depend on those; calls: and on the answers of models."""
         for operation in self.operations:
-            if (calls and isinstance(operation.function, Call)) or not reached.isdisjoint(_op_refs(operation)):
+            if (calls and isinstance(operation.function, Call)) or not reached.isdisjoint(places(operation)):
                 reached.update(operation.outs)
         return reached
 
 
 def _is_weight(tensor: Tensor) -> bool:
     return tensor.requires_grad and tensor.is_leaf
+
+
+def put_below(recorder: Recorder) -> None:
+    """Under the script's own modes, such as `with torch.device(...)`: they take themselves off the top at their end."""
+    above = [_pop_mode() for _ in _get_current_function_mode_stack()]
+    lowest = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)  # set_default_device's lies at the bottom
+    if above and above[-1] is lowest:
+        _push_mode(above.pop())
+    for mode in (recorder, *reversed(above)):
+        _push_mode(mode)
+
+
+def take_out(recorder: Recorder) -> None:
+    """Off the stack of modes, wherever it lies."""
+    modes = [_pop_mode() for _ in _get_current_function_mode_stack()]
+    for mode in reversed(modes):
+        if mode is not recorder:
+            _push_mode(mode)
 
 
 def leaves(value: Any, depth: int = 4) -> list[Tensor]:
@@ -239,6 +257,7 @@ def _refs(value: Any) -> Iterable[int]:
             yield from _refs(item)
 
 
-def _op_refs(operation: Operation) -> Iterable[int]:
+def places(operation: Operation) -> Iterable[int]:
+    """Places of the tensors that an operation takes, in order."""
     yield from _refs(operation.args)
     yield from _refs(operation.kwargs)

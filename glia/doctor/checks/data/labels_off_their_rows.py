@@ -60,7 +60,7 @@ def finding(across: float, within: float) -> Finding:
         "error",
         "the training labels",
         {"skill_learned_from_train": across, "skill_learned_within_held_out": within},
-        "held-out rows can be learned from each other and not from training rows, so the labels of these are not theirs",
+        "held-out rows can be learned from each other but not from training rows, whose labels are not theirs",
         "look for a shuffle, sort, shift or filter that moved training rows or labels alone",
         safe=False,
         prior=0.9,
