@@ -42,8 +42,9 @@ def examined(script: Path, folder: Path) -> dict:
     own = said.split("\n" + ALONE)[0]
     found = json.loads(answer.read_text()) if answer.exists() else {"findings": [], "crash": wrong[-600:]}
     return {
+        **found,
         "code": code, "code_doctor": code_doctor, "seconds": seconds, "seconds_doctor": longer,
-        "same": own.rstrip() == alone.rstrip(), "errors": errors[-300:], **found,
+        "same": own.rstrip() == alone.rstrip(), "errors": errors[-300:],
     }  # fmt: skip
 
 
