@@ -29,10 +29,7 @@ def run(folder: Path, text: str) -> tuple[str, dict[str, Any], str]:
     return alone.stdout, json.loads(answer.read_text()), seen.stdout
 
 
-UNHEARD = pytest.mark.xfail(reason="a listener does not hear the steps of Keras yet", strict=True)
-
-
-@pytest.mark.parametrize("name", ["lightning", "transformers", pytest.param("keras", marks=UNHEARD)])
+@pytest.mark.parametrize("name", ["lightning", "transformers", "keras"])
 def test_a_healthy_program_is_left_in_peace_and_computes_the_same(name: str, tmp_path: Path) -> None:
     pytest.importorskip(name)
     alone, answer, under = run(tmp_path, (HERE / f"{name}_program.py").read_text())
