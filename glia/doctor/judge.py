@@ -29,6 +29,7 @@ LARGE_GAIN, ALMOST_ALL = 0.3, 0.9  # what weak evidence must show in a run that 
 NEARLY = 0.75  # share of the way that makes up for half the gain, where the evidence is strong
 STRONG, SUSPICIOUS = 0.8, 0.7  # prior that may speak in a run that has learned; in one that nothing cured
 BEATEN, NOTHING = 0.3, 0.1  # skill by which a plain network must be ahead; below which nothing was learned
+CERTAIN, TIMES = 0.9, 1.5  # prior of evidence that leaves little doubt, and what it must multiply a skill by
 SHOWN = 0.3  # share of the largest gain from which an idea is told
 FLOOR_S, SHARE = 5.0, 0.2  # CPU time for trials: at least, and as a share of the run's
 TRIALS = 7  # whole trials that should fit into the budget; a long run is shortened for it
@@ -119,7 +120,13 @@ class Judge:
         if not found.ideas:
             return False
         closed = found.gain / max(1 - found.before, 1e-6)
-        strong = max(idea.prior for idea in found.ideas) >= STRONG
+        prior = max(idea.prior for idea in found.ideas)
+        strong = prior >= STRONG
+        steady = found.worst - found.before
+        if found.before < NOTHING and prior >= SUSPICIOUS and steady >= GAIN:
+            return True  # on hard tasks nobody comes near perfect
+        if prior >= CERTAIN and steady >= GAIN / 2 and found.worst >= TIMES * found.before:
+            return True
         if strong and found.gain >= GAIN / 2 and closed >= NEARLY:
             return True
         if found.before >= LEARNED and not strong:
@@ -189,11 +196,11 @@ class Judge:
         likely = [f for f in self.suspected if f.alarms and f.prior >= SUSPICIOUS and not self._refuted(f)]
         known = max(found.before, found.after, skill(self.chart, "train") or 0.0)
         plain = reference(self.trials)
-        if plain is not None and max(known, plain) < NOTHING:
+        if plain is not None and max(known, plain) < POOR:
             apart = reference(self.trials, within=True)
-            if apart is not None and apart >= BEATEN:
+            if apart is not None and apart - plain >= BEATEN:
                 return [labels_off_their_rows.finding(plain, apart)]
-            if not likely:
+            if not likely and max(known, plain) < NOTHING:
                 return [inputs_say_nothing.finding(self.chart, found.before, plain, len(self.trials.known))]
         if likely:
             return sorted(likely, key=lambda f: -f.prior)[:3]

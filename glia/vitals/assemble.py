@@ -66,7 +66,9 @@ def _find_answers(bench: Bench) -> None:
     rows = {at: i for i, (at, slot) in enumerate(zip(tape.given, capture.slots)) if slot[0] == "rows"}
     values = {at: capture.batches[0][i] for at, i in rows.items()}
     outs = dict(zip((at for call in tape.calls for at in call.outs), capture.outputs))
-    bench.own_loss = tape.loss in bench.call.outs
+    taken = [at for at in bench.call.outs if at in outside or at == tape.loss]
+    # Whatever follows it: a share of an accumulated step, a factor.
+    bench.own_loss = bool(taken) and all(not outs[at].ndim for at in taken if at in outs)
     labels = [at for at in values if at in outside and at not in in_calls]
     labels = labels or [at for at in values if at in outside]
     labels = labels or (_named_labels(bench, values) if bench.own_loss else [])

@@ -164,6 +164,8 @@ class Capturer:
         if id(plain) in self.where:
             self.where[id(module)] = self.where[id(plain)]
             return
+        if any(p.is_meta for p in plain.parameters()):
+            return  # Keras builds layers without numbers first
         capture = self.capture
         size = sum(p.numel() for p in plain.parameters())
         if size > LARGEST_MODEL or len(capture.roots) >= 16:
@@ -340,7 +342,7 @@ class Capturer:
 
     def _hold(self, pending: tuple[Call, Any, Any, bool, Any], recorder: Recorder) -> None:
         call, args, kwargs, training, output = pending
-        outs, given = leaves(output), leaves((args, kwargs))
+        outs, given = [t for t in leaves(output) if t.ndim], leaves((args, kwargs))  # a loss of its own aside
         if not outs or not given or not outs[0].ndim:
             return
         rows = len(given[0]) if given[0].ndim else 1

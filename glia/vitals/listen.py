@@ -25,6 +25,7 @@ from glia.vitals.calls import Calls
 from glia.vitals.capture import Capturer
 from glia.vitals.chart import BatchFacts, BirthFacts, Chart, LoopFacts, OptimizerFacts, StepVitals
 from glia.vitals.clock import Clock, clock
+from glia.vitals.keras import keras_steps
 from glia.vitals.layers import Layers
 from glia.vitals.measure import LossReading, norm, read_loss, scalars
 from glia.vitals.observe import complete
@@ -55,6 +56,7 @@ class Listener:
         self.weights: set[int] = set()  # their parameters
         self.places: Places | None = None
         self.clock: Clock | None = None
+        self.look: Callable[[], None] = lambda: None  # for optimisers that are not torch's
         self.enough: Callable[[int], bool] | None = None  # ends the run when it says so of a number of steps
         self.steps_before = 0
         self._begin(chart)
@@ -155,6 +157,7 @@ class Listener:
             raise Enough
 
     def backward(self, tensors: Any) -> None:
+        self.look()
         loss = tensors if isinstance(tensors, Tensor) else next(iter(tensors), None)
         if isinstance(loss, Tensor):
             self.captured(Capturer.backward, loss)
@@ -377,6 +380,7 @@ def listening(listener: Listener) -> Iterator[Listener]:
             watching.callback(handle.remove)
         watching.callback(listener.calls.switch, on=False)
         watching.enter_context(overheard(listener))
+        listener.look = watching.enter_context(keras_steps(listener.on_step, listener.on_stepped))
         listener._measure_next(True)
         try:
             yield listener

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from torch import nn
 from torch.optim import Optimizer
@@ -21,7 +21,7 @@ class Places:
 
     def __init__(self, root: Path):
         self.root = str(root.absolute())
-        self.made: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+        self.made: dict[int, tuple[ref[Any], str]] = {}  # by id: what a script makes may not be hashable yet
 
     def here(self) -> str:
         """The innermost line under the script's folder that led here, as "train.py:31"; "" where there is none."""
@@ -37,7 +37,8 @@ class Places:
 
     def of(self, thing: Any) -> str:
         """Where it was made."""
-        return self.made.get(thing, "")
+        thing_made, place = self.made.get(id(thing), (None, ""))
+        return place if thing_made is not None and thing_made() is thing else ""
 
     @contextmanager
     def watch(self) -> Iterator[None]:
@@ -46,10 +47,10 @@ class Places:
 
         def noting(original: Any) -> Any:
             def init(thing: Any, *args: Any, **kwargs: Any) -> None:
-                if thing not in self.made and len(self.made) < MOST:
+                if len(self.made) < MOST and not self.of(thing):
                     place = self.here()
                     if place:
-                        self.made[thing] = place
+                        self.made[id(thing)] = ref(thing), place
                 original(thing, *args, **kwargs)
 
             return init

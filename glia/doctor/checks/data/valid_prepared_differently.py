@@ -17,7 +17,7 @@ from glia.vitals.chart import Chart, SplitFacts
 
 EXPLAINS = ("GL401", "GL403")
 RULE = Rule("GL113", "valid-prepared-differently", "val_preprocessing_mismatch", explains=EXPLAINS)
-RATIO, ABSURD = 5.0, 20.0  # the second counts whatever the answers: argmax may not mind the scale
+RATIO, ABSURD = 5.0, 10.0  # the second counts whatever the answers: argmax may not mind the scale
 SHIFT, WIDTH = 2.0, 2.5  # distance of the means in deviations, and ratio of the deviations, that make a symptom
 FEWEST_ROWS, ENOUGH_ROWS = 20, 100
 SKILLED = 0.5  # skill on held-out rows that another preparation would not leave

@@ -61,7 +61,7 @@ def _dead_shares(chart: Chart) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     start: dict[int, LayerVitals] = {}
     for layer in chart.layers:
-        if layer.module in outputs:
+        if layer.module in outputs or "Embedding" in layer.kind:
             continue
         if "ReLU" in layer.kind and layer.output.rows >= FEWEST_ROWS:
             found.setdefault(layer.place, []).append(layer.output.dead)

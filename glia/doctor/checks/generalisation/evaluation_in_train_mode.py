@@ -14,7 +14,7 @@ from glia.doctor.finding import Finding, Rule
 from glia.vitals.chart import Chart
 
 RULE = Rule("GL405", "evaluation-in-train-mode", "eval_mode_wrong", explains=("GL401", "GL403", "GL312"))
-NEARLY_ALL, SOME, NO_LOSS, LOSS = 0.9, 0.1, 0.02, 0.1
+NEARLY_ALL, SOME, NO_LOSS, LOSS = 0.9, 0.1, 0.001, 0.1
 
 
 def check(chart: Chart) -> Iterator[Finding]:

@@ -151,7 +151,7 @@ def _applied_twice(chart: Chart, loss: LossFacts, activations: tuple[str, ...]) 
     yield Case(
         f"the outputs pass through {harmful[-1]} before a loss that applies {own} itself",
         f"give the loss the raw outputs of the last layer, without {harmful[-1]}",
-        RAW, 0.5 if pooled or set(harmful) <= set(SOFT) else 0.9,
+        RAW, 0.5 if pooled or set(harmful) <= set(SOFT) else 0.9, sure=own in harmful,
     )  # fmt: skip
 
 
@@ -221,7 +221,7 @@ def _finding(chart: Chart, loss: LossFacts, activations: tuple[str, ...], case: 
         figures |= {"lowest_target": labels.values.low, "highest_target": labels.values.high}
     where = f"{loss_place(loss)} after {place(chart, last.module, last.name)}" if last else loss_place(loss)
     return RULE.finding(
-        "error" if case.sure or failed(chart) else "warning", where, figures, case.why, case.cure,
+        "error" if failed(chart) or (case.sure and case.prior == 1) else "warning", where, figures, case.why, case.cure,
         safe=case.change is RAW and bool(SHIFTED & set(activations)),
         cause=case.cause, change=case.change, prior=case.prior, sure=case.sure,
     )  # fmt: skip
