@@ -1,6 +1,7 @@
 """Programs of other frameworks under the doctor. Skipped without them; `make test-frameworks` installs them."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+os.environ.setdefault("KERAS_BACKEND", "torch")  # without it Keras asks for another library
 HERE = Path(__file__).resolve().parent
 COMMAND = "import sys; from glia.cli.main import main; main()"
 SICK = [
