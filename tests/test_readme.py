@@ -17,7 +17,7 @@ BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README.read_text(), re.DOTALL
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small titanic.csv, new.csv, labelled.csv, photos/ and more_photos/."""
+    """A folder with a small titanic.csv, new.csv, labelled.csv, photos/, more_photos/ and train.py."""
     folder = tmp_path_factory.mktemp("readme")
     rng = np.random.default_rng(0)
     lines = []
@@ -36,6 +36,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture.astype(np.uint8)).save(path)
     shutil.copytree(folder / "photos" / "dark", folder / "more_photos")
+    shutil.copy(Path(__file__).parent / "scripts" / "embedding_bag.py", folder / "train.py")
     return folder
 
 
