@@ -151,7 +151,7 @@ class Judge:
         others = [f for f in sure if all(f.code != t.code for t in told)]
         symptoms = [f for f in others if self._symptom(f, found)]
         causes = [self._with_trial(f, found) for f in others if f not in symptoms]
-        return [*causes, *told, *(replace(f, remedies=(remedy,)) for f in symptoms)]
+        return [*causes, *told, *(replace(f.noted(), remedies=(remedy,)) for f in symptoms)]
 
     def _symptom(self, finding: Finding, found: Found) -> bool:
         """Is it wrong by itself, and yet gone with the cure of something else, while its own brings little?"""

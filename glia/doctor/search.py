@@ -76,7 +76,8 @@ class Search:
             return 0.0
         outcome = self.trials.attempt(merged(ideas), hopeful=len(ideas) > 1)
         told = any(not idea.knob for idea in self.best) and all(idea.knob for idea in ideas)
-        if outcome.skill > self.skill + (SMALL if told else 0.01):
+        lesser = len(ideas) == len(self.best) == 1 and ideas[0].prior < self.best[0].prior
+        if outcome.skill > self.skill + (SMALL if told or lesser else 0.01):
             self.best, self.skill = list(ideas), outcome.skill
         return outcome.skill
 

@@ -98,7 +98,8 @@ class OperationFacts:
 
     name: as torch calls it ("linear", "conv2d", "lstm", "embedding", "relu", "softmax", "dropout", "batch_norm").
     module: path of the module that ran it. inputs, outputs: features or channels. std, mean, bias: of the weights and
-    the bias before the first step. option: p of a dropout. trainable: its weights want gradients.
+    the bias before the first step. option: p of a dropout. trainable: its weights want gradients. owned:
+    they are among the model's parameters.
     """
 
     name: str
@@ -111,6 +112,7 @@ class OperationFacts:
     bias: float = nan
     option: float = nan
     trainable: bool = True
+    owned: bool = True
 
     @property
     def weighted(self) -> bool:

@@ -65,17 +65,17 @@ def _complete(chart: Chart, made: Bench, roots: Sequence[nn.Module]) -> None:
     root = made.capture.roots[made.call.function.root]
     number = next((i for i, one in enumerate(roots) if unwrapped(one) is root), None)
     if made.train is not None:
-        steps, output = passes(made)
+        steps, output, own = passes(made)
         made.steps = steps
         if number is not None and number < len(chart.models):
-            chart.models[number] = _model(chart.models[number], steps, output)
+            chart.models[number] = _model(chart.models[number], steps, output, own)
     _losses(chart, made)
     _rows(chart, made)
     _scores(chart, made)
 
 
-def passes(made: Bench) -> tuple[list[Step], Tensor]:
-    """The operations of a training pass of the first model, on a few rows, and the judged output."""
+def passes(made: Bench) -> tuple[list[Step], Tensor, set[int]]:
+    """The operations of a training pass of the judged model, on a few rows, its output, and its parameters' ids."""
     rows = made.train
     if rows is None:
         raise ValueError("there are no rows to pass")
@@ -89,11 +89,12 @@ def passes(made: Bench) -> tuple[list[Step], Tensor]:
     module = twin.get_submodule(rows.call.path)
     with made.precision():
         steps, result = walk(twin, lambda: module(*args, **kwargs))
-    return steps, made.judged(result).float()
+    return steps, made.judged(result).float(), {id(p) for p in twin.parameters()}
 
 
-def _model(known: ModelFacts, steps: Sequence[Step], output: Tensor) -> ModelFacts:
-    return replace(known, operations=tuple(facts(step) for step in steps), output=output_activation(steps, output))
+def _model(known: ModelFacts, steps: Sequence[Step], output: Tensor, own: set[int]) -> ModelFacts:
+    operations = (replace(facts(step), owned=all(id(w) in own for w in step.weights)) for step in steps)
+    return replace(known, operations=tuple(operations), output=output_activation(steps, output))
 
 
 def output_activation(steps: Sequence[Step], output: Tensor) -> str:

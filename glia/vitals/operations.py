@@ -80,7 +80,8 @@ class Walk(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if self.graded and not torch.is_grad_enabled():
+        switch = getattr(func, "__name__", "") == "_set_grad_enabled"  # what no_grad() calls, at both of its ends
+        if self.graded and not switch and not torch.is_grad_enabled():
             with torch.enable_grad():
                 return self._called(func, args, kwargs)
         return self._called(func, args, kwargs)

@@ -26,6 +26,7 @@ def check(chart: Chart) -> Iterator[Finding]:
     held = skill(chart)
     well = held >= WELL if held is not None else learned(chart)
     severity: Severity = "note" if well else "error" if failed(chart) else "warning"
+    yield from _unowned(chart)
     cleared = chart.loop is not None and chart.loop.cleared_late >= CLEARED
     for model in chart.models:
         if model.measured < FEWEST:
@@ -48,6 +49,22 @@ def check(chart: Chart) -> Iterator[Finding]:
                 "look for detach(), .data, .item() or no_grad() in forward and on the way to the loss",
                 safe=True, cause="detached_graph", change={"attach": True}, prior=0.9, sure=len(still) == len(trained),
             )  # fmt: skip
+
+
+def _unowned(chart: Chart) -> Iterator[Finding]:
+    """Layers whose weights the model does not know as its own: kept in a plain list or dict."""
+    strays = [o for model in chart.models for o in model.operations if o.weighted and o.trainable and not o.owned]
+    if strays:
+        yield RULE.finding(
+            "warning",
+            "layers outside the model's parameters",
+            {"layers": len(strays), "first_is": strays[0].name, "of": f"{strays[0].inputs} to {strays[0].outputs}"},
+            "these layers are no part of the model's parameters, so no optimiser is given them",
+            "keep layers in nn.ModuleList or nn.ModuleDict, not in a plain list or dict",
+            safe=True,
+            prior=0.95,
+            sure=not learned(chart) or failed(chart),
+        )
 
 
 def _where(parameters: Sequence[ParameterFacts]) -> str:
