@@ -66,6 +66,7 @@ class Bench:
     held: Rows | None = None
     train: Rows | None = None
     own_loss: bool = False  # the model computes it
+    shared: float = 0.0  # of the rows of passes over held-out rows, those that are training rows too
     steps: list[Step] = field(default_factory=list)  # operations of a pass of the first model
 
     def asked(self) -> tuple[Answers, int]:

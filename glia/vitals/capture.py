@@ -74,6 +74,7 @@ class Capture:
     data_rows: int = 0
     data_labels: Tensor | None = None
     argmax_of_one: bool = False
+    whole: bool = True  # the first epoch was kept to its end
     complete: bool = False
 
 
@@ -213,6 +214,7 @@ class Capturer:
         again = self._again(inputs) if self.training_loader is None else 0.0  # a loader says itself when it begins anew
         full = self.bytes + size > MOST_BYTES or self.rows > MOST_ROWS or len(capture.batches) >= MOST_BATCHES
         if capture.batches and (again >= SEEN_AGAIN or full):
+            capture.whole = not full
             self.end_epoch()
             return
         self.bytes += size

@@ -199,7 +199,8 @@ def _rows(chart: Chart, made: Bench) -> None:
     if len(inputs) == 2 and made.together:
         (x, y), (x_held, y_held) = inputs["train"], inputs["valid"]
         back = _given_back(x, y)  # what is to be given back says nothing of leaks
-        chart.split = split_facts(x, None if back else y, x_held, None if back else y_held)
+        split = split_facts(x, None if back else y, x_held, None if back else y_held)
+        chart.split = replace(split, shared=max(split.shared, made.shared))
 
 
 def _given_back(x: Tensor, y: Tensor | None) -> bool:

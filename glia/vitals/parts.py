@@ -7,7 +7,7 @@ from torch import Tensor
 
 from glia.vitals.bench import Bench, Rows, scored_rows
 from glia.vitals.capture import Held
-from glia.vitals.tape import Ref, leaves, mapped
+from glia.vitals.tape import Ref, leaves, mapped, places
 
 
 def training_rows(bench: Bench) -> Rows | None:
@@ -50,14 +50,27 @@ def held_rows(bench: Bench) -> Rows | None:
         return None
     shapes = [tuple(tuple(t.shape[1:]) for t in leaves((h.args, h.kwargs))) for h in fits]
     fits = [h for h, shape in zip(fits, shapes) if shape == shapes[0]]
-    known = _hashes(leaves((first.args, first.kwargs)))
+    known = _trained_on(bench)
     fresh = []
     for h in fits:
         rows = _hashes(leaves((h.args, h.kwargs)))
         fresh.append([i for i, row in enumerate(rows) if row not in known])
+    # A pass over training rows alone is a look at them; one that mixes them with others is a leak.
+    mixed = [(h.rows, len(keep)) for h, keep in zip(fits, fresh) if keep]
+    if mixed and bench.capture.whole:
+        bench.shared = 1 - sum(keep for _, keep in mixed) / sum(rows for rows, _ in mixed)
     if sum(len(keep) for keep in fresh) < 0.02 * sum(h.rows for h in fits) or not bench.together:
         fresh = [list(range(h.rows)) for h in fits]
     return _joined(bench, fits, fresh)
+
+
+def _trained_on(bench: Bench) -> set[int]:
+    """Hashes of all training rows that were kept."""
+    inputs = next(iter(places(bench.call)), None)
+    if inputs is None or inputs not in bench.tape.given:
+        return set()
+    slot = bench.tape.given.index(inputs)
+    return {row for batch in bench.capture.batches if batch[slot] is not None for row in _hashes([batch[slot]])}
 
 
 def _answered(bench: Bench, held: Held) -> bool:
