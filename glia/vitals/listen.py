@@ -235,9 +235,7 @@ class Listener:
         if self.places is not None and "backward" not in self.chart.places:
             self.chart.places["backward"] = self.places.here()
         if loss.is_cpu and self.birth is None and not math.isfinite(loss.item()):
-            self.root = self.last_call[0] if self.last_call else None  # its own forward pass is not to be heard
-            self.birth = birth(self.step, self.last_call, loss)
-            self.root = None
+            self._born(self.step, loss)
         if not self.measuring:
             return
         for index in list(self.uncleared):
@@ -245,6 +243,12 @@ class Listener:
             if not held > 0:  # NaN when there are none
                 self.uncleared.discard(index)
         self._read(loss)
+
+    def _born(self, step: int, loss: Tensor) -> None:
+        """Make the last forward pass again, to see where its numbers ended; that pass is not to be heard."""
+        self.root = self.last_call[0] if self.last_call else None
+        self.birth = birth(step, self.last_call, loss)
+        self.root = None
 
     def _read(self, loss: Tensor) -> None:
         try:
@@ -304,6 +308,8 @@ class Listener:
         for step, lr, grad_norm, index, backwards, carried in self.waiting:
             loss = sum(islice(values, backwards)) / backwards if backwards else math.nan
             self.chart.steps.append(StepVitals(step, loss, lr, grad_norm, None, index, backwards, carried))
+            if backwards and self.birth is None and not math.isfinite(loss):
+                self._born(step, self.unread[0])  # on a GPU, where the losses are read late
         self.waiting, self.unread = [], []
 
     def _due(self) -> bool:
