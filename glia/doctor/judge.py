@@ -100,7 +100,8 @@ class Judge:
 
     @property
     def _held_by_script(self) -> bool:
-        return self.bench.held is not None
+        held = self.trials.held
+        return held is not None and held.source == "script"
 
     def _now(self) -> float | None:
         """Skill of the trained model on held-out rows, else on training rows; None where nobody knows."""

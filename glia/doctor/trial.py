@@ -21,6 +21,7 @@ from glia.vitals.operations import Walk
 from glia.vitals.tape import Call, Ref, leaves, mapped
 
 LOOKS = (0.3, 0.6)  # of the steps, at which a trial may end early
+FEWEST_TO_SPLIT, SAME = 40, 0.98  # rows; share of held-out rows that are training rows
 DONE, HOPELESS = 0.97, 0.02  # skill: nothing more to gain; nothing gained so far
 STILL = 0.02  # share of its first value by which a loss that moves has moved
 
@@ -91,15 +92,18 @@ class Trials:
     def _parts(self) -> tuple[Sequence[int] | None, Rows | None]:
         """Which rows are trained on, and which are held out: the script's own, or a part that is kept apart."""
         bench = self.bench
-        if bench.held is not None or bench.train is None or not bench.together or bench.rows < 40:
+        split = self.chart.split
+        known = split is not None and split.shared >= SAME  # what the script looks at are its training rows
+        own = bench.held if not known else None
+        if own is not None or bench.train is None or not bench.together or bench.rows < FEWEST_TO_SPLIT:
             return None, bench.held or bench.train
         order = torch.randperm(bench.rows, generator=torch.Generator().manual_seed(mix("kept out") % 2**62))
         cut = max(1, bench.rows // 4)
         apart, rest = order[:cut].sort().values, order[cut:].sort().values
-        known = bench.train.count
-        apart = apart[apart < known]
+        count = bench.train.count
+        apart = apart[apart < count]
         args, kwargs = mapped(
-            (bench.train.args, bench.train.kwargs), lambda t: t[apart] if t.ndim and len(t) == known else t
+            (bench.train.args, bench.train.kwargs), lambda t: t[apart] if t.ndim and len(t) == count else t
         )
         labels = bench.train.labels[apart] if bench.train.labels is not None else None
         return rest.tolist(), Rows(bench.train.call, args, kwargs, labels, len(apart), source="split")
