@@ -22,7 +22,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What to change. change: by key, as `glia list remedies` has them. says: for people. trial: None if not tried."""
+    """What to change. change: by key, as docs/doctor.md lists them. says: for people. trial: None if not tried."""
 
     change: Mapping[str, Any]
     says: str
