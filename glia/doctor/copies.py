@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from glia.doctor.changes import Change
 from glia.seed import mix
 from glia.vitals.bench import Bench, Rows
-from glia.vitals.tape import Ref, mapped, places
+from glia.vitals.tape import Ref, mapped
 
 SLOPE = 1e-8  # added to a deviation before it divides
 
@@ -42,7 +42,7 @@ class Inputs:
         if not floats:
             raise ValueError("the inputs are not numbers to be scaled")
         self.slot, x = floats[0]
-        self.position = next(n for n, v in enumerate(places(bench.call)) if v == bench.tape.given[self.slot])
+        self.position = next(n for n, v in enumerate(bench.call.used) if v == bench.tape.given[self.slot])
         columns = x.double()
         good = columns.isfinite()
         count = good.sum(0).clamp(min=1)

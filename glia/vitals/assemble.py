@@ -11,7 +11,7 @@ from glia.vitals.bench import Bench, Objective
 from glia.vitals.capture import Capture
 from glia.vitals.identify import identify, named
 from glia.vitals.parts import held_rows, training_rows
-from glia.vitals.tape import Call, Ref, places
+from glia.vitals.tape import Call, Ref
 
 
 def bench(capture: Capture) -> Bench | None:
@@ -33,7 +33,7 @@ def bench(capture: Capture) -> Bench | None:
 
 def _several(made: Bench) -> bool:
     """Does the loss use more than one output of the judged call?"""
-    used = {at for op in made.tape.operations if not isinstance(op.function, Call) for at in places(op)}
+    used = {at for op in made.tape.operations if not isinstance(op.function, Call) for at in op.used}
     return sum(at in used for at in made.call.outs) > 1 and not made.own_loss
 
 
@@ -61,8 +61,8 @@ def _rows_together(bench: Bench) -> None:
 def _find_answers(bench: Bench) -> None:
     """The output and the labels that the loss compares."""
     tape, capture = bench.tape, bench.capture
-    in_calls = {ref for call in tape.calls for ref in places(call)}
-    outside = {ref for op in tape.operations if not isinstance(op.function, Call) for ref in places(op)}
+    in_calls = {ref for call in tape.calls for ref in call.used}
+    outside = {ref for op in tape.operations if not isinstance(op.function, Call) for ref in op.used}
     rows = {at: i for i, (at, slot) in enumerate(zip(tape.given, capture.slots)) if slot[0] == "rows"}
     values = {at: capture.batches[0][i] for at, i in rows.items()}
     outs = dict(zip((at for call in tape.calls for at in call.outs), capture.outputs))

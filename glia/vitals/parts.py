@@ -7,7 +7,7 @@ from torch import Tensor
 
 from glia.vitals.bench import Bench, Rows, scored_rows
 from glia.vitals.capture import Held
-from glia.vitals.tape import Ref, leaves, mapped, places
+from glia.vitals.tape import Ref, leaves, mapped
 
 
 def training_rows(bench: Bench) -> Rows | None:
@@ -66,7 +66,7 @@ def held_rows(bench: Bench) -> Rows | None:
 
 def _trained_on(bench: Bench) -> set[int]:
     """Hashes of all training rows that were kept."""
-    inputs = next(iter(places(bench.call)), None)
+    inputs = next(iter(bench.call.used), None)
     if inputs is None or inputs not in bench.tape.given:
         return set()
     slot = bench.tape.given.index(inputs)

@@ -38,6 +38,7 @@ class Operation:
     args: Any
     kwargs: Any
     outs: list[int]
+    used: list[int]  # places of the tensors that it takes, in order
 
     @property
     def name(self) -> str:
@@ -99,6 +100,7 @@ class Recorder(TorchFunctionMode):
         self.kept: list[Tensor] = []  # by place
         self.places: dict[int, int] = {}  # id -> place
         self.made: set[int] = set()
+        self.seen: list[int] = []  # places met since the last operation
         self.overflown = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -112,11 +114,12 @@ class Recorder(TorchFunctionMode):
 
     def record(self, function: Any, references: tuple[Any, Any], result: Any) -> None:
         """Write one operation down, if it makes or changes a tensor."""
+        used, self.seen = self.seen, []
         outs = leaves(result)
         if not outs and getattr(function, "__name__", "") not in ("__setitem__", "backward"):
             return
-        places = [self._new(tensor) for tensor in outs]
-        self.operations.append(Operation(function, *references, places))
+        made = [self._new(tensor) for tensor in outs]
+        self.operations.append(Operation(function, *references, made, used))
         if len(self.operations) > LONGEST:
             self.overflown = True
 
@@ -125,6 +128,7 @@ class Recorder(TorchFunctionMode):
         at = self.places.get(id(tensor))
         if at is None:
             at = self._new(tensor, made=False)
+        self.seen.append(at)
         return Ref(at)
 
     def _new(self, tensor: Tensor, made: bool = True) -> int:
@@ -146,7 +150,7 @@ class Recorder(TorchFunctionMode):
         moving = self._reached({at for at, tensor in enumerate(self.kept) if _is_weight(tensor)}, calls=True)
         needed, kept = {last}, []
         for operation in reversed(self.operations):
-            used = set(places(operation))
+            used = set(operation.used)
             in_place = operation.name.endswith("_") or operation.name == "__setitem__"
             touches = not needed.isdisjoint(operation.outs) or (in_place and not needed.isdisjoint(used))
             if not touches or not (isinstance(operation.function, Call) or not moving.isdisjoint(used)):
@@ -155,7 +159,7 @@ class Recorder(TorchFunctionMode):
             needed |= used
         kept.reverse()
         made = {at for operation in kept for at in operation.outs}
-        given = [at for at in dict.fromkeys(ref for op in kept for ref in places(op)) if at not in made]
+        given = [at for at in dict.fromkeys(ref for op in kept for ref in op.used) if at not in made]
         return Tape(kept, last, given) if last in made else None
 
     def apart(self, sources: Iterable[Tensor]) -> list[Tensor]:
@@ -167,7 +171,7 @@ class Recorder(TorchFunctionMode):
     def _reached(self, reached: set[int], calls: bool = False) -> set[int]:
         """Places that depend on those; calls: and on the answers of models."""
         for operation in self.operations:
-            if (calls and isinstance(operation.function, Call)) or not reached.isdisjoint(places(operation)):
+            if (calls and isinstance(operation.function, Call)) or not reached.isdisjoint(operation.used):
                 reached.update(operation.outs)
         return reached
 
@@ -244,20 +248,3 @@ def _filled(value: Any, values: Mapping[int, Any]) -> Any:
     if isinstance(value, dict):
         return {key: _filled(item, values) for key, item in value.items()}
     return value
-
-
-def _refs(value: Any) -> Iterable[int]:
-    if isinstance(value, Ref):
-        yield value.at
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _refs(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _refs(item)
-
-
-def places(operation: Operation) -> Iterable[int]:
-    """Places of the tensors that an operation takes, in order."""
-    yield from _refs(operation.args)
-    yield from _refs(operation.kwargs)
