@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import RandomSampler, SequentialSampler, TensorDataset
 
+from glia.vitals.measure import row_hashes
 from glia.vitals.tape import Call, Operation, Recorder, Tape, leaves, mapped, put_below, take_out
 
 MOST_ROWS, MOST_HELD, MOST_BATCHES = 20_000, 10_000, 3000
@@ -253,10 +254,8 @@ class Capturer:
         """Share of a batch's rows that were seen before; only the first numbers of each row are looked at."""
         if inputs is None or not inputs.ndim or not len(inputs):
             return 0.0
-        part = inputs.detach().reshape(len(inputs), -1)[:, :4096].to("cpu")
-        part = part if part.dtype != torch.bfloat16 else part.float()
-        rows = [hash(row.tobytes()) for row in part.contiguous().numpy()]
-        share = sum(row in self.hashes for row in rows) / len(rows)
+        rows = row_hashes(inputs)
+        share = sum(row in self.hashes for row in rows) / max(1, len(rows))
         self.hashes.update(rows)
         return share
 

@@ -81,6 +81,17 @@ def _widths(x: Tensor) -> tuple[float, float]:
     return (std.min().item(), std.max().item()) if len(std) else (math.nan, math.nan)
 
 
+def row_hashes(x: Tensor) -> list[int]:
+    """A number for each row, the same for the same numbers in the same format; of the first 4,096 of a row."""
+    if not x.ndim or not x.numel():
+        return []
+    rows = x.detach().reshape(len(x), -1)[:, :4096].cpu()
+    rows = rows.float() if rows.dtype == torch.bfloat16 else rows
+    plain_rows = rows.contiguous().numpy()
+    whole = plain_rows.view(f"V{plain_rows.itemsize * plain_rows.shape[1]}")  # one item a row
+    return list(map(hash, whole.ravel().tolist()))
+
+
 def norm(tensors: Iterable[Tensor]) -> float:
     """Euclidean norm of all their numbers together; NaN without any."""
     dense = [t.detach().coalesce().values() if t.is_sparse else t.detach() for t in tensors]

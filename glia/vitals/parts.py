@@ -7,6 +7,7 @@ from torch import Tensor
 
 from glia.vitals.bench import Bench, Rows, scored_rows
 from glia.vitals.capture import Held
+from glia.vitals.measure import row_hashes
 from glia.vitals.tape import Ref, leaves, mapped
 
 
@@ -53,7 +54,7 @@ def held_rows(bench: Bench) -> Rows | None:
     known = _trained_on(bench)
     fresh = []
     for h in fits:
-        rows = _hashes(leaves((h.args, h.kwargs)))
+        rows = row_hashes(leaves((h.args, h.kwargs))[0])
         fresh.append([i for i, row in enumerate(rows) if row not in known])
     # A pass over training rows alone is a look at them; one that mixes them with others is a leak.
     mixed = [(h.rows, len(keep)) for h, keep in zip(fits, fresh) if keep]
@@ -70,7 +71,7 @@ def _trained_on(bench: Bench) -> set[int]:
     if inputs is None or inputs not in bench.tape.given:
         return set()
     slot = bench.tape.given.index(inputs)
-    return {row for batch in bench.capture.batches if batch[slot] is not None for row in _hashes([batch[slot]])}
+    return {row for batch in bench.capture.batches if batch[slot] is not None for row in row_hashes(batch[slot])}
 
 
 def _answered(bench: Bench, held: Held) -> bool:
@@ -126,12 +127,3 @@ def _joined(bench: Bench, fits: list[Held], fresh: list[list[int]]) -> Rows | No
     except RuntimeError:
         labels = kept[0][1]
     return Rows(kept[0][2].call, args, kwargs, labels, len(labels), kept[0][2].training)
-
-
-def _hashes(tensors: list[Tensor]) -> list[int]:
-    """A number for each row of the first tensor, the same for the same numbers."""
-    if not tensors or not tensors[0].ndim:
-        return []
-    x = tensors[0].detach().reshape(len(tensors[0]), -1)[:, :4096].cpu()
-    x = x.float() if x.dtype == torch.bfloat16 else x
-    return [hash(row.tobytes()) for row in x.contiguous().numpy()]
