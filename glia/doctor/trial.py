@@ -18,7 +18,7 @@ from glia.vitals.bench import Bench, Rows, weights_of
 from glia.vitals.capture import copied
 from glia.vitals.chart import Chart, LoopFacts, ScoreFacts
 from glia.vitals.operations import Walk
-from glia.vitals.tape import Call, Ref, leaves, mapped
+from glia.vitals.tape import Call, filled, leaves, mapped
 
 LOOKS = (0.3, 0.6)  # of the steps, at which a trial may end early
 FEWEST_TO_SPLIT, SAME = 40, 0.98  # rows; share of held-out rows that are training rows
@@ -333,7 +333,7 @@ class _Training:
         values: dict[int, Any] = dict(zip(bench.tape.given, given))
         for operation in bench.tape.operations:
             function = operation.function
-            args, kwargs = _filled(operation.args, values), _filled(operation.kwargs, values)
+            args, kwargs = filled(operation.args, values), filled(operation.kwargs, values)
             result = self._call(function, args, kwargs) if isinstance(function, Call) else function(*args, **kwargs)
             if operation is bench.call:
                 return bench.judged(result)
@@ -362,16 +362,6 @@ class _Training:
             return bench.score(
                 self.models, Rows(rows.call, args, kwargs, labels, rows.count, training, rows.source), level
             )
-
-
-def _filled(value: Any, values: dict[int, Any]) -> Any:
-    if isinstance(value, Ref):
-        return values[value.at]
-    if isinstance(value, list | tuple):
-        return type(value)(_filled(item, values) for item in value)
-    if isinstance(value, dict):
-        return {key: _filled(item, values) for key, item in value.items()}
-    return value
 
 
 def _by_class(

@@ -7,7 +7,7 @@ Recording ends with the first epoch, so a long run pays nothing for it.
 
 import copy
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,7 +72,6 @@ class Capture:
     mixed: bool = False  # backward passes of several kinds: adversarial or alternating training
     clip: float = float("nan")
     shuffled: bool | None = None
-    data_rows: int = 0
     data_labels: Tensor | None = None
     argmax_of_one: bool = False
     whole: bool = True  # the first epoch was kept to its end
@@ -462,9 +461,3 @@ def unwrapped(module: nn.Module) -> nn.Module:
         if inner is not None and wraps:
             return unwrapped(inner)
     return module
-
-
-def training_rows(capture: Capture) -> Iterable[Mapping[int, Tensor]]:
-    """The row tensors of each kept batch, by slot."""
-    for batch in capture.batches:
-        yield {i: t for i, (t, slot) in enumerate(zip(batch, capture.slots)) if slot[0] == "rows"}

@@ -76,7 +76,7 @@ class Tape:
         for operation in self.operations:
             if operation.outs and all(at in replaced for at in operation.outs):
                 continue
-            args, kwargs = _filled(operation.args, values), _filled(operation.kwargs, values)
+            args, kwargs = filled(operation.args, values), filled(operation.kwargs, values)
             if isinstance(operation.function, Call):
                 result = call(operation.function, args, kwargs)
             else:
@@ -237,14 +237,15 @@ def _referred(value: Any, place: Callable[[Tensor], Ref]) -> Any:
     return mapped(value, place)
 
 
-def _filled(value: Any, values: Mapping[int, Any]) -> Any:
+def filled(value: Any, values: Mapping[int, Any]) -> Any:
+    """The same structure with the tensors in place of their Refs."""
     if isinstance(value, Ref):
         return values[value.at]
     if isinstance(value, list):
-        return [_filled(item, values) for item in value]
+        return [filled(item, values) for item in value]
     if isinstance(value, tuple):
-        items = [_filled(item, values) for item in value]
+        items = [filled(item, values) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     if isinstance(value, dict):
-        return {key: _filled(item, values) for key, item in value.items()}
+        return {key: filled(item, values) for key, item in value.items()}
     return value
