@@ -24,6 +24,11 @@ class TableFacts:
 
     kind = "table"
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row."""
+        return (len(self.names),)
+
 
 @dataclass(frozen=True)
 class ImageFacts:
@@ -38,6 +43,11 @@ class ImageFacts:
 
     kind = "image"
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row."""
+        return self.channels, self.height, self.width
+
 
 @dataclass(frozen=True)
 class TensorFacts:
@@ -49,7 +59,48 @@ class TensorFacts:
     kind = "tensor"
 
 
-Facts = TableFacts | ImageFacts | TensorFacts
+@dataclass(frozen=True)
+class TextFacts:
+    """Texts arrive as tokens: int64 (rows, length), shorter ones filled up at the end with `pad`.
+
+    length: the most tokens that a row may have.
+    """
+
+    vocabulary: int
+    length: int
+    pad: int
+    rows: int
+
+    kind = "text"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row."""
+        return (self.length,)
+
+
+@dataclass(frozen=True)
+class SeriesFacts:
+    """Series arrive as floats (rows, length, channels), shorter ones filled up at the end with NaN in every channel.
+
+    mean, std: one a channel, of what is there. length: the most steps that a row may have.
+    """
+
+    channels: int
+    length: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    rows: int
+
+    kind = "series"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row."""
+        return self.length, self.channels
+
+
+Facts = TableFacts | ImageFacts | TensorFacts | TextFacts | SeriesFacts
 
 
 def _tuples(value: Any) -> Any:
@@ -61,6 +112,6 @@ def facts_to_dict(facts: Facts) -> dict[str, Any]:
 
 
 def facts_from_dict(data: dict[str, Any]) -> Facts:
-    kinds = {kind.kind: kind for kind in (TableFacts, ImageFacts, TensorFacts)}
+    kinds = {kind.kind: kind for kind in (TableFacts, ImageFacts, TensorFacts, TextFacts, SeriesFacts)}
     fields = {key: _tuples(value) for key, value in data.items() if key != "kind"}
     return kinds[data["kind"]](**fields)

@@ -11,7 +11,8 @@ from torch import Tensor
 class Task:
     """What is to be answered.
 
-    kind: "classify" (one of `classes`), "multilabel" (each of `targets` yes or no), "regress" (a number for each).
+    kind: "classify" (one of `classes`), "multilabel" (each of `targets` yes or no), "regress" (a number for each),
+    "language" (the next token, one of `classes`, at every place of a text).
     center, scale: for "regress", what each target was standardised by, from the training rows alone.
     weights: for "classify", the class weights of the loss; empty when all count the same.
     """
@@ -26,12 +27,13 @@ class Task:
     @property
     def outputs(self) -> int:
         """How many numbers the network gives a row."""
-        return len(self.classes) if self.kind == "classify" else len(self.targets)
+        return len(self.classes) if self.kind in ("classify", "language") else len(self.targets)
 
     @property
     def loss(self) -> str:
         """Name of the fitting loss in the catalogue."""
-        return {"classify": "cross_entropy", "multilabel": "binary_cross_entropy", "regress": "mse"}[self.kind]
+        losses = {"multilabel": "binary_cross_entropy", "regress": "mse"}
+        return losses.get(self.kind, "cross_entropy")
 
     @property
     def metric(self) -> str:
@@ -40,7 +42,7 @@ class Task:
 
     def decode(self, outputs: Tensor) -> Tensor:
         """Network outputs (N, outputs) to probabilities, or to values in the targets' own units."""
-        if self.kind == "classify":
+        if self.kind in ("classify", "language"):
             return outputs.float().softmax(-1)
         if self.kind == "multilabel":
             return outputs.float().sigmoid()

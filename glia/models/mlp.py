@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from glia.catalog import entry as catalog
-from glia.data.facts import Facts, ImageFacts, TableFacts, TensorFacts
+from glia.data.facts import Facts, ImageFacts, SeriesFacts, TableFacts, TensorFacts, TextFacts
 from glia.data.task import Task
-from glia.errors import unknown
+from glia.errors import GliaError, unknown
 from glia.models.normalise import normalise
 from glia.models.tabular import TableFeatures
 from glia.nn.init import initialise
@@ -23,7 +23,7 @@ _NORMS = ("batch", "layer", "rms", "none")  # those that need nothing but the wi
 class Floats(nn.Module):
     """(N, ...) of any dtype -> (N, D) float."""
 
-    def __init__(self, facts: TensorFacts):
+    def __init__(self, facts: TensorFacts | SeriesFacts):
         super().__init__()
         self.width = prod(facts.shape)
 
@@ -47,6 +47,8 @@ def features(facts: Facts, generator: torch.Generator) -> Floats | Pixels | Tabl
     """The module that turns raw inputs into (N, `width`) floats."""
     if isinstance(facts, TableFacts):
         return TableFeatures(facts, generator)
+    if isinstance(facts, TextFacts):
+        raise GliaError("an mlp takes numbers", got="tokens of a text")
     return Pixels(facts) if isinstance(facts, ImageFacts) else Floats(facts)
 
 

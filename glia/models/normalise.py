@@ -39,6 +39,22 @@ def normalise(facts: ImageFacts) -> Normalise:
     return Normalise(facts.mean, facts.std)
 
 
+class Pictures(nn.Module):
+    """Raw pictures (N, C, H, W) of 0..255 -> normalised -> `network`.
+
+    `network` is the plain module with its published names, so that published weights fit it as they are.
+    """
+
+    def __init__(self, facts: ImageFacts, network: nn.Module):
+        super().__init__()
+        self.normalise = normalise(facts)
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.network(self.normalise(x))
+        return out
+
+
 def image_facts(facts: object, model: str) -> ImageFacts:
     """`facts`, or a GliaError when they are not those of images."""
     if isinstance(facts, ImageFacts):

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from glia import disk
-from glia.data.facts import ImageFacts, TableFacts, facts_from_dict
+from glia.data.facts import facts_from_dict
 from glia.data.prepared import Reader
 from glia.data.task import Task
 from glia.errors import GliaError
-from glia.models.build import build
+from glia.models.build import build, example
 from glia.predict.evaluate import evaluate
 from glia.predict.export import export
 from glia.predict.predict import predict_frame, predict_to_file
@@ -122,14 +122,8 @@ class Run:
 
     def export(self, path: Path | str, *, overwrite: bool = False) -> Path:
         """Write the network, with its preparation, as ONNX (`.onnx`) or a torch.export program (`.pt2`)."""
-        return export(self.model, self.task, self._example(), Path(path), overwrite=overwrite)
-
-    def _example(self) -> torch.Tensor:
-        """Two rows of the shape that the network takes."""
-        facts = facts_from_dict(self._parts["facts"])
-        if isinstance(facts, ImageFacts):
-            return torch.zeros(2, facts.channels, facts.height, facts.width, dtype=torch.uint8)
-        return torch.zeros(2, len(facts.names)) if isinstance(facts, TableFacts) else torch.zeros(2, *facts.shape)
+        rows = example(facts_from_dict(self._parts["facts"]))
+        return export(self.model, self.task, rows, Path(path), overwrite=overwrite)
 
 
 def open_run(path: Path | str, model: nn.Module | None = None) -> Run:
