@@ -25,6 +25,11 @@ def _numbers(value: Any) -> Any:
     return [value] if isinstance(value, int) else value
 
 
+def _epochs(value: Any) -> Any:
+    """``"2,4,6"``, or ``never``."""
+    return () if value == "never" else _numbers(value)
+
+
 def _kinds(value: Any) -> Any:
     """``"age=number,zip=category"``, as on a command line."""
     if isinstance(value, str):
@@ -42,6 +47,7 @@ def _auto_or_number(value: Any) -> Any:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 Sizes = Annotated[tuple[int, ...], BeforeValidator(_numbers)]
+Epochs = Annotated[tuple[int, ...], BeforeValidator(_epochs)]
 Kinds = Annotated[dict[str, str], BeforeValidator(_kinds)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -86,10 +92,14 @@ class Model(_Settings):
     dropout: float | None = Field(None, ge=0, lt=1, description="share of units dropped in training")
     activation: str | None = Field(None, description="name in `glia list activations`")
     norm: str | None = Field(None, description="name in `glia list norms`")
+    pretrained: str | None = Field(
+        None, description="weights to begin with: a .safetensors file, a folder of them, or a run of glia"
+    )
 
     def options(self) -> dict[str, Any]:
         """What was set, for the network's constructor."""
-        return {key: value for key, value in self.model_dump(exclude={"model"}).items() if value is not None}
+        named = self.model_dump(exclude={"model", "pretrained"})
+        return {key: value for key, value in named.items() if value is not None}
 
 
 class Train(_Settings):
@@ -110,6 +120,15 @@ class Train(_Settings):
     label_smoothing: Share | None = Field(None, description="share of certainty taken from each label")
     ema: float | None = Field(None, ge=0, lt=1, description="decay of the averaged weights; 0 for none")
     accumulate: int = Field(1, gt=0, description="batches whose gradients make one step")
+    freeze: Annotated[int, Field(ge=0)] | Literal["all"] | None = Field(
+        None, description="stages at the input that do not train at first; all: all but the head"
+    )
+    unfreeze_at: Epochs | None = Field(
+        None, description="epochs at which the next frozen stage begins to train, e.g. 2,4,6; never: none does"
+    )
+    lr_decay: float | None = Field(
+        None, gt=0, le=1, description="factor on the learning rate from each stage to the one before it"
+    )
     patience: int | None = Field(None, ge=0, description="epochs without gain before it stops; 0 for never")
     monitor: str = Field("valid_loss", description="which figure decides the best weights")
     class_weights: Literal["auto", "none", "balanced"] = Field("auto", description="weights against rare classes")

@@ -21,6 +21,7 @@ TEXT = (
     "valid",
     "test",
     "skip",
+    "pretrained",
 )
 
 

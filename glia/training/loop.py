@@ -23,6 +23,8 @@ from glia.training.steps import Step, supervised
 from glia.training.update import Progress, Update
 from glia.training.validate import validate
 
+Mode = Callable[[nn.Module, int], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -66,6 +68,7 @@ def fit(
     precision: str = "float32",
     seed: int = 0,
     measure_every: int = 1,
+    mode: Mode | None = None,
     start: dict[str, Any] | None = None,
 ) -> Iterator[Moment]:
     """Train `model` on `data`; yield a Moment a step and a Moment an epoch. `break` stops it.
@@ -75,7 +78,9 @@ def fit(
     lr, schedule: the rate of a step is ``lr * schedule(step, valid_losses)``; without a schedule it is left alone.
     average: averaged weights, which are then the ones that are validated and kept. However it ends, the model is left
     with the best weights that validation saw. measure_every: how often the gradient's norm is measured when it is not
-    clipped. Raises NonFinite when a loss is not finite, before the weights are touched.
+    clipped. mode: called with the model and the epoch (from 0) after each ``model.train()``, to freeze or thaw parts of
+    it (`glia.training.transfer.Thawing`); what it does must follow from the epoch alone. Raises NonFinite when a loss
+    is not finite, before the weights are touched.
     """
     step = step or supervised("cross_entropy")
     optimizer = guard(optimizer) if optimizer else build_optimizer("adamw", model, lr=lr or 1e-3)
@@ -100,6 +105,8 @@ def fit(
     try:
         while at.epoch < epochs and not at.done:
             model.train()
+            if mode is not None:
+                mode(model, at.epoch)
             batches = feed.epoch(seed, at.epoch, at.batch)
             while group := [moved(batch, device) for batch in islice(batches, accumulate)]:
                 done = update(group, at)

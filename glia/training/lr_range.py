@@ -49,12 +49,16 @@ def lr_range(
     low: float = 1e-6,
     high: float = 3.0,
     seed: int = 0,
+    mode: Callable[[nn.Module], None] | None = None,
 ) -> LrRange:
     """Train a copy for `steps` batches while the rate rises from `low` to `high` by equal factors.
 
     Ends early when the smoothed loss is four times its lowest, or not finite. The model itself is not touched.
+    mode: what freezes or thaws parts of the copy, once it is in training mode.
     """
     trial = copy.deepcopy(model).train()
+    if mode is not None:
+        mode(trial)
     optimizer = make_optimizer(trial)
     device = next(trial.parameters()).device
     lrs: list[float] = []

@@ -39,6 +39,9 @@ def with_full_paths(recipe: Recipe) -> Recipe:
         value = getattr(recipe.data, name)
         if isinstance(value, str | Path) and Path(value).exists():
             full[name] = str(Path(value).resolve())
+    weights = recipe.model.pretrained
+    if weights is not None and Path(weights).exists():
+        full["pretrained"] = str(Path(weights).resolve())
     return recipe.updated(**full)
 
 

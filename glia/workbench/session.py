@@ -31,6 +31,7 @@ from glia.training.loop import Moment, fit
 from glia.training.lr_range import choose_lr, lr_range
 from glia.training.metrics import accuracy, label_accuracy, rmse
 from glia.training.steps import FoldStep, Step, supervised
+from glia.training.transfer import Thawing
 from glia.workbench.plan import Choice
 
 Watcher = Callable[[Moment], None]
@@ -45,6 +46,7 @@ class Session:
     data: Prepared
     model: nn.Module
     usual_lr: float | None = None
+    thawing: Thawing | None = None
     step: Step = field(init=False)
     feed: Feed = field(init=False)
 
@@ -66,10 +68,16 @@ class Session:
     def find_lr(self) -> Choice:
         """The learning rate, by a range test on a copy of the model."""
         seen = lr_range(
-            self.model, self.feed, self.step, lambda m: self.optimizer(m, 1e-6), seed=self.recipe.train.seed
-        )
+            self.model, self.feed, self.step, lambda m: self.optimizer(m, 1e-6), seed=self.recipe.train.seed,
+            mode=self._at_the_end,
+        )  # fmt: skip
         rate, why = choose_lr(seen, self.usual_lr)
         return Choice("lr", rate, why)
+
+    def _at_the_end(self, model: nn.Module) -> None:
+        """With all thawed that is to thaw: a rate must be borne by the whole, not by the head alone."""
+        if self.thawing is not None:
+            self.thawing(model, (self.recipe.train.epochs or 1) - 1)
 
     def moments(self, start: dict[str, Any] | None) -> Generator[Moment, None, None]:
         """The loop, with everything that the recipe asks for."""
@@ -98,6 +106,7 @@ class Session:
             precision=train.precision,
             seed=train.seed,
             measure_every=chart_rhythm(total),
+            mode=self.thawing,
             start=start,
         )
 

@@ -19,6 +19,7 @@ from glia.report.tensorboard import tensorboard
 from glia.runs import checkpoint, machine
 from glia.runs.folder import RunFolder, plain_name
 from glia.training.nonfinite import NonFinite
+from glia.workbench import pretrained
 from glia.workbench.checkup import Checkup
 from glia.workbench.finish import finish, save_model, status, write_report
 from glia.workbench.plan import Choice, plan, weighted
@@ -73,6 +74,7 @@ def train(
         recipe = recipe.updated(source=source)
     recipe = with_full_paths(recipe)
     own = model if isinstance(model, nn.Module) else None
+    pretrained.check(recipe, own=own is not None)
     _use_threads(recipe)
     # For a network of one's own the settings are those of a plain one.
     made = plan(recipe if own is None else recipe.updated(model="mlp"), data)
@@ -82,12 +84,16 @@ def train(
     if own is not None:
         planned = planned.updated(model="custom")
     session = _session(planned, made.data, own, made.usual_lr)
+    record = _transfer(session, choices, tell)
+    planned = session.recipe
     checkup = _checkup(session, found or _as_lines(tell), force=force)
     if planned.train.lr == "auto":
         choice = session.find_lr()
         choices.append(choice)
         session.recipe = planned = planned.updated(lr=choice.value)
     folder = RunFolder.create(Path(runs), name or _name_for(recipe))
+    if record is not None:
+        folder.write_json(pretrained.RECORD, record)
     folder.write_json("choices.json", [choice.to_dict() for choice in choices])
     folder.write_json("data.json", made.data.card)
     folder.write_json("machine.json", machine.describe() | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
@@ -128,6 +134,10 @@ def resume(
         tell(f"the order of the rows is exact, the numbers are not bit-exact: {changed}")
     tell(f"going on from step {state['progress']['step']}" if state else "no checkpoint yet: starting again")
     session = _session(recipe, data, model, None)
+    if pretrained.wanted(recipe):
+        record = folder.read_json(pretrained.RECORD, {})
+        task = session.data.task
+        session.thawing = pretrained.again(recipe, session.model, task, record, anew=state is None)
     checkup = _checkup(session, found or _as_lines(tell), force=True)
     return _go(folder, session, state, [], tell, begin, began, checkup)
 
@@ -152,6 +162,18 @@ def _session(recipe: Recipe, data: Prepared, own: nn.Module | None, usual_lr: fl
         raise GliaError("this run's network was one of your own", hint="glia.resume(folder, model=your_network)")
     model = own or build(recipe.model.model, data.facts, task, seed=recipe.train.seed, **recipe.model.options())
     return Session(recipe, data, model.to(recipe.train.device), usual_lr)
+
+
+def _transfer(session: Session, choices: list[Choice], tell: Tell) -> dict[str, Any] | None:
+    """Fill the network with the weights that were asked for; what the run must remember of it."""
+    if not pretrained.wanted(session.recipe):
+        return None
+    begun = pretrained.begin(session.recipe, session.model, session.data.task)
+    for line in begun.lines:
+        tell(line)
+    choices += begun.choices
+    session.recipe, session.thawing = begun.recipe, begun.thawing
+    return begun.record
 
 
 def _go(
