@@ -3,8 +3,8 @@
 LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to document recognition", section II.B, figure 2.
 """
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,14 @@ from torch.nn import functional as F
 from glia.data.facts import ImageFacts
 from glia.data.task import Task
 from glia.errors import unknown
-from glia.models.normalise import image_facts, normalise
+from glia.models.keys import Rename
+from glia.models.normalise import normalise
+from glia.models.stem import pictures_from
 from glia.nn.init import initialise
 
 _ACTS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "tanh": torch.tanh}
 _POOLS: dict[str, Callable[[Tensor, int], Tensor]] = {"max": F.max_pool2d, "average": F.avg_pool2d}
+LEAST = 4  # pixels a side that leave something after the second pooling
 MAP = 5  # pixels a side of the last feature maps: what the paper's 32 x 32 input leaves
 
 
@@ -31,6 +34,8 @@ class LeNet5(nn.Module):
     Sizes: the paper pads 28 pixels to 32, and so does the first convolution below 32. Maps larger than 5 x 5 after the
     last pooling are averaged to 5 x 5; images below 28 pad the second convolution too, and their maps stay small.
     """
+
+    published_keys: ClassVar[Mapping[str, tuple[Rename, ...]]] = {}
 
     def __init__(self, facts: ImageFacts, outputs: int, activation: str, pooling: str, dropout: float):
         super().__init__()
@@ -56,6 +61,9 @@ class LeNet5(nn.Module):
         x = act(self.f6(act(self.c5(x.flatten(1)))))
         return self.output(self.drop(x))
 
+    def stages(self) -> list[list[str]]:
+        return [["c1"], ["c3"], ["c5"], ["f6"], ["output"]]
+
 
 def lenet5(
     facts: ImageFacts,
@@ -66,10 +74,10 @@ def lenet5(
     pooling: Literal["max", "average"] = "max",
     dropout: float = 0.0,
 ) -> LeNet5:
-    """LeNet-5 for images of at least 8 x 8."""
+    """LeNet-5 for images of at least 4 x 4."""
     for what, given, choices in (("activation", activation, _ACTS), ("pooling", pooling, _POOLS)):
         if given not in choices:
             raise unknown(f"{what} of lenet5", given, choices)
-    net = LeNet5(image_facts(facts, "lenet5"), task.outputs, activation, pooling, dropout)
+    net = LeNet5(pictures_from(facts, LEAST, "lenet5"), task.outputs, activation, pooling, dropout)
     initialise(net, activation, generator)
     return net

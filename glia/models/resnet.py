@@ -1,165 +1,149 @@
-"""Residual networks for small images: ResNet-20 and its kin, and the shallow wide ResNet-9.
+"""Residual networks for ImageNet: ResNet-18, 34, 50, 101 and 152.
 
-He, Zhang, Ren, Sun 2015, "Deep residual learning for image recognition" (arXiv 1512.03385), section 4.2.
+He, Zhang, Ren, Sun 2015, "Deep residual learning for image recognition" (arXiv 1512.03385), table 1 and figure 5.
 """
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from glia.data.facts import ImageFacts
 from glia.data.task import Task
-from glia.errors import unknown
-from glia.models.normalise import halvings, image_facts, normalise
+from glia.errors import GliaError
+from glia.models.keys import Rename
+from glia.models.normalise import Pictures, image_facts
+from glia.models.stem import Stem, small_stem
 from glia.nn.init import initialise
 
 
-def _conv(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> nn.Conv2d:
+def _conv(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
 
 
-def _stem(facts: ImageFacts, width: int) -> nn.Sequential:
-    """Normalised image -> `width` maps. Images far above 32 pixels are halved here, since the body was made for 32:
-    by a stride of 2, and from the second halving on by 3 x 3 maximum pooling as in the paper's ImageNet form."""
-    halve = halvings(facts)
-    pools = [nn.MaxPool2d(3, 2, 1) for _ in range(halve - 1)]
-    stride = 2 if halve else 1
-    return nn.Sequential(_conv(facts.channels, width, stride), nn.BatchNorm2d(width), nn.ReLU(inplace=True), *pools)
+def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
+    """The paper's option B: a 1 x 1 convolution where the shape changes, else the input itself."""
+    if stride == 1 and inputs == outputs:
+        return None
+    return nn.Sequential(_conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
 
 
-class Block(nn.Module):
-    """Two 3 x 3 convolutions and a shortcut, the paper's figure 2: relu(F(x) + shortcut(x))."""
+class Basic(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut: figure 5, left."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, shortcut: str):
+    expansion: ClassVar[int] = 1
+
+    def __init__(self, inputs: int, width: int, stride: int):
         super().__init__()
-        self.conv1, self.norm1 = _conv(inputs, outputs, stride), nn.BatchNorm2d(outputs)
-        self.conv2, self.norm2 = _conv(outputs, outputs), nn.BatchNorm2d(outputs)
-        self.stride, self.extra = stride, outputs - inputs
-        self.project: nn.Module | None = None
-        if shortcut == "B" and (stride > 1 or self.extra):
-            self.project = nn.Sequential(_conv(inputs, outputs, stride, size=1), nn.BatchNorm2d(outputs))
-
-    def shortcut(self, x: Tensor) -> Tensor:
-        if self.project is not None:
-            return self.project(x)
-        if self.stride > 1:
-            x = x[:, :, :: self.stride, :: self.stride]
-        return F.pad(x, (0, 0, 0, 0, 0, self.extra)) if self.extra else x
+        self.conv1, self.bn1 = _conv(inputs, width, 3, stride), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = _conv(width, width, 3), nn.BatchNorm2d(width)
+        self.downsample = _shortcut(inputs, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = torch.relu(self.norm1(self.conv1(x)))
-        return torch.relu(self.norm2(self.conv2(out)) + self.shortcut(x))
+        out = torch.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        return torch.relu(out + (x if self.downsample is None else self.downsample(x)))
+
+
+class Bottleneck(nn.Module):
+    """1 x 1 to a quarter of the width, 3 x 3 there, 1 x 1 back, beside a shortcut: figure 5, right."""
+
+    expansion: ClassVar[int] = 4
+
+    def __init__(self, inputs: int, width: int, stride: int):
+        super().__init__()
+        self.conv1, self.bn1 = _conv(inputs, width, 1), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = _conv(width, width, 3, stride), nn.BatchNorm2d(width)
+        self.conv3, self.bn3 = _conv(width, 4 * width, 1), nn.BatchNorm2d(4 * width)
+        self.downsample = _shortcut(inputs, 4 * width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = torch.relu(self.bn1(self.conv1(x)))
+        out = torch.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        return torch.relu(out + (x if self.downsample is None else self.downsample(x)))
 
 
 class ResNet(nn.Module):
-    """Depth 6n + 2: a stem, three stages of n blocks at widths w, 2w, 4w, the mean over the map, one linear layer.
+    """A stem, four stages of residual blocks at widths w, 2w, 4w, 8w, the mean over the map, one linear layer.
 
-    (N, C, H, W) -> (N, outputs). shortcut "A": where the width grows, every second pixel and zeros for the new maps
-    (no parameters; the paper's choice for CIFAR-10); "B": a 1 x 1 convolution there.
-    Differs from the paper: `width` other than 16 on demand, and a stem that shrinks images of more than 45 pixels.
+    (N, C, H, W) -> (N, outputs), any H and W. blocks: how many in each stage. bottleneck: of three layers, four times
+    as wide, instead of two. small: the stem is a 3 x 3 convolution without stride or pooling, as for CIFAR, so that the
+    map is 4 times larger a side. Names are those of torchvision.
+    Differs from the paper: the stride of a bottleneck is in its 3 x 3 convolution, not in the first 1 x 1 ("v1.5":
+    Goyal et al. 2017, arXiv 1706.02677, section 5.1); dropout before the head on demand.
     """
 
-    def __init__(self, facts: ImageFacts, outputs: int, blocks: int, width: int, shortcut: str, dropout: float):
+    published_keys: ClassVar[Mapping[str, tuple[Rename, ...]]] = {
+        "torchvision": (),
+        "timm": (),
+        "huggingface": (
+            Rename(r"^resnet\.embedder\.embedder\.convolution", "conv1"),
+            Rename(r"^resnet\.embedder\.embedder\.normalization", "bn1"),
+            *(Rename(rf"^resnet\.encoder\.stages\.{i}\.layers", f"layer{i + 1}") for i in range(4)),
+            *(Rename(rf"\.layer\.{i}\.convolution", f".conv{i + 1}") for i in range(3)),
+            *(Rename(rf"\.layer\.{i}\.normalization", f".bn{i + 1}") for i in range(3)),
+            Rename(r"\.shortcut\.convolution", ".downsample.0"),
+            Rename(r"\.shortcut\.normalization", ".downsample.1"),
+            Rename(r"^classifier\.1", "fc"),
+        ),
+    }
+
+    def __init__(
+        self,
+        channels: int = 3,
+        outputs: int = 1000,
+        blocks: Sequence[int] = (2, 2, 2, 2),
+        bottleneck: bool = False,
+        width: int = 64,
+        small: bool = False,
+        dropout: float = 0.0,
+    ):
         super().__init__()
-        if shortcut not in ("A", "B"):
-            raise unknown("shortcut", shortcut, ("A", "B"))
-        self.normalise = normalise(facts)
-        self.stem = _stem(facts, width)
-        widths = [width, width, 2 * width, 4 * width]
-        stages = [
-            Block(widths[s] if b == 0 else widths[s + 1], widths[s + 1], 2 if s and b == 0 else 1, shortcut)
-            for s in range(3)
-            for b in range(blocks)
-        ]
-        self.stages = nn.Sequential(*stages)
+        self.conv1 = _conv(channels, width, 3) if small else _conv(channels, width, 7, 2)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, 2, 1)
+        block, inputs, made = (Bottleneck if bottleneck else Basic), width, []
+        for stage, count in enumerate(blocks):
+            made.append(nn.Sequential())
+            for place in range(count):
+                stride = 2 if stage and place == 0 else 1
+                made[-1].append(block(inputs, width * 2**stage, stride))
+                inputs = width * 2**stage * block.expansion
+        self.layer1, self.layer2, self.layer3, self.layer4 = made
         self.drop = nn.Dropout(dropout)
-        self.output = nn.Linear(4 * width, outputs)
+        self.fc = nn.Linear(inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.stages(self.stem(self.normalise(x)))  # (N, 4w, H/4, W/4)
-        return self.output(self.drop(x.mean((2, 3))))
+        x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))  # (N, w, H/4, W/4), or (N, w, H, W) when small
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))  # (N, 8w or 32w, H/32, W/32)
+        return self.fc(self.drop(x.mean((2, 3))))
+
+    def stages(self) -> list[list[str]]:
+        return [["conv1", "bn1"], ["layer1"], ["layer2"], ["layer3"], ["layer4"], ["fc"]]
 
 
-def resnet20(
+def resnet(
     facts: ImageFacts,
     task: Task,
     generator: torch.Generator,
     *,
-    width: int = 16,
-    shortcut: Literal["A", "B"] = "A",
+    blocks: Sequence[int] = (2, 2, 2, 2),
+    bottleneck: bool = False,
+    width: int = 64,
+    stem: Stem = "auto",
     dropout: float = 0.0,
-) -> ResNet:
-    """ResNet-20: 269,722 parameters for 32 x 32 colour images and ten classes with shortcut A."""
-    net = ResNet(image_facts(facts, "resnet20"), task.outputs, 3, width, shortcut, dropout)
-    initialise(net, "relu", generator)
-    return net
+) -> Pictures:
+    """A residual network for pictures of any size.
 
-
-def resnet8(
-    facts: ImageFacts,
-    task: Task,
-    generator: torch.Generator,
-    *,
-    width: int = 16,
-    shortcut: Literal["A", "B"] = "A",
-    dropout: float = 0.0,
-) -> ResNet:
-    """ResNet-8, the smallest of the family (n = 1): for small sets of small images."""
-    net = ResNet(image_facts(facts, "resnet8"), task.outputs, 1, width, shortcut, dropout)
-    initialise(net, "relu", generator)
-    return net
-
-
-class Unit(nn.Module):
-    """A 3 x 3 convolution, maximum pooling where asked, batch norm, ReLU.
-
-    The norm after the pooling measures a quarter of the pixels, so it costs a quarter.
+    stem: "imagenet" as published (7 x 7 with stride 2, then pooling), "small" without them; "auto" is the small one
+    below 64 pixels. Published weights need "imagenet".
     """
-
-    def __init__(self, inputs: int, outputs: int, pool: bool = False):
-        super().__init__()
-        self.conv, self.norm, self.pool = _conv(inputs, outputs), nn.BatchNorm2d(outputs), pool
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
-        if self.pool and min(x.shape[2:]) > 1:
-            x = F.max_pool2d(x, 2)
-        return torch.relu(self.norm(x))
-
-
-class ResNet9(nn.Module):
-    """Eight convolutions and a linear layer, wide and shallow. (N, C, H, W) -> (N, outputs).
-
-    After the network of Page 2018, "How to train your ResNet" (the DAWNBench entry): stem w; 2w and pool, plus a
-    residual pair; 4w and pool; 8w and pool, plus a residual pair; the maximum over the map; a linear layer times 1/8.
-    Differs: default width 16 instead of 64, pooling before the norm, a stem that shrinks images of more than 45 pixels.
-    """
-
-    def __init__(self, facts: ImageFacts, outputs: int, width: int, dropout: float):
-        super().__init__()
-        w = width
-        self.normalise = normalise(facts)
-        self.stem = _stem(facts, w)
-        self.down1, self.pair1 = Unit(w, 2 * w, pool=True), nn.Sequential(Unit(2 * w, 2 * w), Unit(2 * w, 2 * w))
-        self.down2 = Unit(2 * w, 4 * w, pool=True)
-        self.down3, self.pair3 = Unit(4 * w, 8 * w, pool=True), nn.Sequential(Unit(8 * w, 8 * w), Unit(8 * w, 8 * w))
-        self.drop = nn.Dropout(dropout)
-        self.output = nn.Linear(8 * w, outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.down1(self.stem(self.normalise(x)))  # (N, 2w, H/2, W/2)
-        x = self.down2(x + self.pair1(x))  # (N, 4w, H/4, W/4)
-        x = self.down3(x)  # (N, 8w, H/8, W/8)
-        x = (x + self.pair3(x)).amax((2, 3))
-        return self.output(self.drop(x)) / 8
-
-
-def resnet9(
-    facts: ImageFacts, task: Task, generator: torch.Generator, *, width: int = 16, dropout: float = 0.0
-) -> ResNet9:
-    """ResNet-9: the best accuracy for a few minutes of work on small images."""
-    net = ResNet9(image_facts(facts, "resnet9"), task.outputs, width, dropout)
+    facts = image_facts(facts, "resnet")
+    if len(blocks) != 4 or min(blocks) < 1:
+        raise GliaError("resnet has four stages of blocks", got=f"blocks={list(blocks)}")
+    small = small_stem(stem, facts, "resnet")
+    net = ResNet(facts.channels, task.outputs, blocks, bottleneck, width, small, dropout)
     initialise(net, "relu", generator)
-    return net
+    return Pictures(facts, net)

@@ -11,7 +11,7 @@ from glia.data.facts import ImageFacts
 from glia.data.task import Task
 from glia.models.build import build
 from glia.models.choose_image import BUDGET, LEAST_EPOCHS, choose_image, image_settings, products
-from glia.models.resnet import resnet9
+from glia.models.resnet_small import resnet9
 from glia.recipe import Recipe
 
 TEN = Task("classify", ("thing",), tuple("abcdefghij"))

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from bodies import assert_stages, counted
 from torch.nn import functional as F
+from zoo import assert_compiles, assert_exports, assert_runs_in_bfloat16
 
 from glia.data.facts import ImageFacts, TableFacts, TensorFacts
 from glia.data.task import Task
@@ -35,6 +37,7 @@ def test_it_has_the_published_layers(side: int) -> None:
     layers = {name: parameters(getattr(net, name)) for name in ("c1", "c3", "c5", "f6", "output")}
     assert layers == {"c1": 156, "c3": 2416, "c5": 48_120, "f6": 10_164, "output": 850}
     assert parameters(net) == 61_706
+    assert counted("lenet5") == (61_706, 61_706)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 12, 20), (1, 28, 28), (3, 32, 32), (3, 64, 48), (3, 224, 224)])
@@ -89,6 +92,20 @@ def learnt_by_heart(net: LeNet5, x: torch.Tensor) -> float:
         F.cross_entropy(net(x), y).backward()
         optimizer.step()
     return (net(x).argmax(1) == y).float().mean().item()
+
+
+def test_what_every_network_bears() -> None:
+    net, x = lenet5(facts(1, 28, 28), TEN, generator()), pictures(4, 1, 28, 28)
+    assert_stages(net)
+    assert_runs_in_bfloat16(net, x)
+    assert_exports(net, x)
+    assert_compiles(net, x)
+
+
+def test_a_picture_that_is_too_small_is_refused_in_one_line() -> None:
+    assert lenet5(facts(1, 4, 9), TEN, generator())(pictures(2, 1, 4, 9)).shape == (2, 10)
+    with pytest.raises(GliaError, match="lenet5 takes pictures of at least 4 x 4 pixels; got 3 x 9"):
+        lenet5(facts(1, 3, 9), TEN, generator())
 
 
 def test_other_data_is_refused_in_one_line() -> None:
