@@ -131,7 +131,9 @@ def _sorted_out(
             found[name.ours] = name
         else:
             wrong[name.ours] = shape, ours[name.ours]
-    return found, {name: shapes for name, shapes in wrong.items() if name not in found}, unexpected
+    # In the order of the network, whatever that of the file is.
+    in_order = {name: found[name] for name in ours if name in found}
+    return in_order, {name: wrong[name] for name in ours if name in wrong and name not in found}, unexpected
 
 
 def _check(
