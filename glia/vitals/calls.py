@@ -21,12 +21,16 @@ class Calls:
         self.enter, self.leave = enter, leave
         self.inside = self.deep = False  # a call is running that was told of; calls within it are told of too
         self.original: Any = None
+        self.patch: Any = None
+        self.original_of_patch: Any = None  # the same patch serves as long as nobody else's is in between
 
     def switch(self, on: bool) -> None:
         """Put the patch in place, or take it away; another observer's patch that lies on top is left alone."""
         if on and self.original is None:
-            self.original = nn.Module.__call__
-            self.patch = self._patched(self.original)
+            if self.original_of_patch is not nn.Module.__call__:
+                self.original_of_patch = nn.Module.__call__
+                self.patch = self._patched(self.original_of_patch)
+            self.original = self.original_of_patch
             nn.Module.__call__ = self.patch  # type: ignore[method-assign]
         elif not on and self.original is not None and nn.Module.__call__ is self.patch:
             nn.Module.__call__ = self.original  # type: ignore[method-assign]

@@ -93,7 +93,7 @@ class Capturer:
         self.pending: tuple[Call, Any, Any, bool, Any] | None = None  # a pass without gradients, not yet settled
         self.unused_call: tuple[Call, Any, Any, bool, Any] | None = None  # one with gradients that nobody used yet
         self.scaled: Tensor | None = None
-        self.batch: list[Tensor] = []  # the loader's last
+        self.batch: Any = None  # the loader's last
         self.training_loader: Any = None
         self.graded_look = False
         self.train_done = self.held_done = False
@@ -323,13 +323,8 @@ class Capturer:
 
     def fetching(self) -> None:
         """The loader is asked for a batch: what comes now belongs to no pass before it."""
-        if self.pending is not None:
-            self.pause()
-            self.settle()
-
-    def batch_came(self, batch: Any) -> None:
-        """The loader gave a batch."""
-        self.batch = leaves(batch)
+        self.pause()
+        self.settle()
 
     # Held-out rows.
 
@@ -372,7 +367,8 @@ class Capturer:
         own = {id(t) for t in given} | {t.data_ptr() for t in given}
         rows = len(outs[0])
         met = [t for t in recorder.apart([*given, *outs]) if id(t) not in own and t.data_ptr() not in own]
-        beside = [t for t in self.batch if id(t) not in own] if any(t is g for t in self.batch for g in given) else []
+        batch = leaves(self.batch)
+        beside = [t for t in batch if id(t) not in own] if any(t is g for t in batch for g in given) else []
         fits = [t for t in [*met, *beside] if t.ndim and len(t) == rows and not isinstance(t, nn.Parameter)]
         return fits[0] if fits else None
 
@@ -381,6 +377,16 @@ class Capturer:
     @property
     def done(self) -> bool:
         return bool(self.capture.broken) or (self.train_done and self.held_done)
+
+    @property
+    def training(self) -> bool:
+        """Are rows of the training still kept?"""
+        return not (self.capture.broken or self.train_done)
+
+    @property
+    def busy(self) -> bool:
+        """Does a backward pass or a step mean anything to it now? Not between the first epoch and held-out rows."""
+        return not self.train_done or self.pending is not None or self.held_since
 
     def resume(self, recorder: Recorder) -> None:
         """Let the recorder hear what follows."""

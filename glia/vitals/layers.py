@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from glia.vitals.chart import LayerVitals, ModelFacts, ParameterFacts, Spread
-from glia.vitals.measure import described, first_tensor, norm, sample, spread
+from glia.vitals.measure import described, first_tensor, norms, sample, spread
 
 MOST_LAYERS = 256  # modules measured at a step
 MOST_MODELS = 16  # outermost modules told apart
@@ -38,6 +38,7 @@ class Layers:
         self.batch: tuple[tuple[int, ...], str, Spread] | None = None
         self.before: dict[int, Tensor] = {}
         self.grad_norms: dict[int, float] = {}
+        self.spreads: dict[int, tuple[Tensor, Spread]] = {}  # what one module gives, the next one takes
 
     def enter(self, module: nn.Module, given: Any) -> None:
         """A forward pass begins: is it an outermost one? What is kept of each is the last one before a step."""
@@ -73,28 +74,40 @@ class Layers:
         out, x = first_tensor(output), first_tensor(given)
         if full or out is None or not (own or plain_leaf):
             return
-        taken = spread(x, columns=True) if own and x is not None else Spread()
-        self.answers[id(module)] = (module, spread(out), taken)
+        taken = self._spread(x) if own and x is not None else Spread()
+        self.answers[id(module)] = (module, self._spread(out), taken)
+
+    def _spread(self, x: Tensor) -> Spread:
+        """How wide each column of the inputs is, is asked once."""
+        tensor, found = self.spreads.get(id(x), (None, Spread()))
+        if tensor is not x:
+            found = spread(x, columns=not self.measured)
+            self.spreads[id(x)] = (x, found)
+        return found
 
     def before_step(self, theirs: set[int]) -> None:
         """The gradients as the optimiser of `theirs` (ids of parameters) finds them, and the weights as they were."""
         self.measured += 1
         for root in self.roots:
             self.graded.update(id(p) for p in root.parameters() if p.grad is not None)
-        for key, (module, _, _) in self.answers.items():
-            own = [p for p in _own(module) if id(p) in theirs]
-            self.before |= {id(p): sample(p.detach(), WEIGHT_SAMPLE).clone() for p in own}
-            self.grad_norms[key] = norm(p.grad for p in own if p.grad is not None)
+        own = {key: [p for p in _own(module) if id(p) in theirs] for key, (module, _, _) in self.answers.items()}
+        self.before = {id(p): sample(p.detach(), WEIGHT_SAMPLE).clone() for part in own.values() for p in part}
+        found = norms([[p.grad for p in part if p.grad is not None] for part in own.values()])
+        self.grad_norms |= dict(zip(own, found))
 
     def layers(self, step: int) -> Iterator[LayerVitals]:
         """What the modules answered, once the step is done."""
-        for key, (module, out, taken) in self.answers.items():
+        groups: list[list[Tensor]] = []
+        for module, _, _ in self.answers.values():
             own = _own(module)
             pairs = [(self.before[id(p)], sample(p.detach(), WEIGHT_SAMPLE)) for p in own if id(p) in self.before]
-            was, change = norm(old for old, _ in pairs), norm(new - old for old, new in pairs)
+            groups += [list(own), [old for old, _ in pairs], [new - old for old, new in pairs]]
+        found = iter(norms(groups))
+        for key, (module, out, taken) in self.answers.items():
+            size, was, change = next(found), next(found), next(found)
             yield LayerVitals(
                 step, self.paths[key], type(module).__name__, out, taken, self.grad_norms.get(key, math.nan),
-                norm(own), change / was if was else math.nan, leaf=next(module.children(), None) is None,
+                size, change / was if was else math.nan, leaf=next(module.children(), None) is None,
             )  # fmt: skip
 
     def facts(self, optimized: set[int]) -> Iterator[ModelFacts]:

@@ -33,7 +33,7 @@ from glia.vitals.overhear import overheard
 from glia.vitals.places import Places
 
 FIRST_STEPS = 12  # measured whatever that costs; then steps 40, 80, 160 ..., and what the budget allows
-BUDGET = 0.02  # share of the time
+BUDGET = 0.01  # share of the time
 MOST_LINES = 4000  # steps that the chart keeps
 MOST_MEASURED = 64  # measured steps that it keeps
 MOST_LOSSES = 8  # kinds of loss graph
@@ -99,16 +99,19 @@ class Listener:
         fresh, self.fresh = self.fresh, None
         other = fresh is not None and all(_ids(fresh) != _ids(known) for known in self.optimizers)
         if self.step >= TURN and (other or own.isdisjoint(self.weights)):
-            if self.capturer is not None:
-                self.capturer.pause()
-            self.guarded(self.finish)
-            self.over.append((self.chart, self.capturer, self.models.roots))
-            made = max(0, self.made_count - len(self.optimizers))
-            self.steps_before += self.step
-            self._begin(Chart())
-            self.made_count = made
-            self._measure_next(True)
+            self._next_training()
         self.weights |= own
+
+    def _next_training(self) -> None:
+        if self.capturer is not None:
+            self.capturer.pause()
+        self.guarded(self.finish)
+        self.over.append((self.chart, self.capturer, self.models.roots))
+        made = max(0, self.made_count - len(self.optimizers))
+        self.steps_before += self.step
+        self._begin(Chart())
+        self.made_count = made
+        self._measure_next(True)
 
     # Hooks. Each is guarded: whatever goes wrong here must not reach the loop that is listened to.
 
@@ -141,8 +144,18 @@ class Listener:
 
     def on_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         closure = (len(args) > 1 and args[1] is not None) or kwargs.get("closure") is not None
-        self.captured(Capturer.step, optimizer, closure)
-        self.guarded(self._before_step, optimizer, closure)
+        if self.turns and self.step >= TURN and self._of_others(optimizer):
+            self._next_training()  # its first forward pass was not watched; the rows are kept from the second on
+        elif self.capturer is not None and self.capturer.busy:
+            self.captured(Capturer.step, optimizer, closure)
+        if self.measuring or optimizer not in self.optimizers:
+            self.guarded(self._before_step, optimizer, closure)
+
+    def _of_others(self, optimizer: Optimizer) -> bool:
+        """Does an optimiser step for the first time, over nothing that any module seen so far has?"""
+        if optimizer in self.optimizers or threading.get_ident() != self.thread:
+            return False
+        return _ids(optimizer).isdisjoint(self.weights)
 
     def on_stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self.guarded(self._after_step, optimizer)
@@ -159,7 +172,7 @@ class Listener:
     def backward(self, tensors: Any) -> None:
         self.look()
         loss = tensors if isinstance(tensors, Tensor) else next(iter(tensors), None)
-        if isinstance(loss, Tensor):
+        if isinstance(loss, Tensor) and self.capturer is not None and self.capturer.busy:
             self.captured(Capturer.backward, loss)
         self.guarded(self._backward, loss)
 
@@ -169,11 +182,17 @@ class Listener:
         self.captured(Capturer.loader_began, loader)
 
     def fetching(self) -> None:
-        self.captured(Capturer.fetching)
+        if self.capturer is not None and self.capturer.pending is not None:
+            self.captured(Capturer.fetching)
 
     def batch(self, batch: Any) -> None:
-        if self.capturer is not None and not self.capturer.done:
-            self.captured(Capturer.batch_came, batch)
+        if self.capturer is not None and threading.get_ident() == self.thread:
+            self.capturer.batch = None if self.captured_all else batch
+
+    def evaluating(self) -> None:
+        """Gradients are turned off, or a model is put into eval(): what is called now may be held-out rows."""
+        if self.capturer is not None and not self.captured_all and threading.get_ident() == self.thread:
+            self.calls.switch(on=True)
 
     def made(self, optimizer: Optimizer) -> None:
         self.made_count += 1
@@ -293,7 +312,7 @@ class Listener:
             self.chart.layers.extend(self.models.layers(self.step))
             if self.models.batch is not None:
                 self.chart.batches.append(BatchFacts(self.step, *self.models.batch))
-        self.models.clear()
+            self.models.clear()
         self.losses = []
         self.uncleared.add(index)
         self.grad_norm = math.nan
@@ -333,9 +352,11 @@ class Listener:
             chart.layers[:] = [layer for layer in chart.layers if layer.step not in dropped]
 
     def _measure_next(self, wanted: bool) -> None:
-        """Calls of modules are watched at measured steps, and while rows are captured: even idle watching costs."""
+        """Calls of modules are watched at measured steps, and while rows are captured: even idle watching costs. After
+        the first epoch these can only be held-out rows, and `evaluating` says when.
+        """
         self.measuring = self.calls.deep = wanted
-        self.calls.switch(on=wanted or (self.capturer is not None and not self.capturer.done))
+        self.calls.switch(on=wanted or (self.capturer is not None and self.capturer.training))
 
     def finish(self) -> None:
         """What is only known at the end."""

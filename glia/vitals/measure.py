@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,8 +94,14 @@ def row_hashes(x: Tensor) -> list[int]:
 
 def norm(tensors: Iterable[Tensor]) -> float:
     """Euclidean norm of all their numbers together; NaN without any."""
-    dense = [t.detach().coalesce().values() if t.is_sparse else t.detach() for t in tensors]
-    return torch.nn.utils.get_total_norm(dense).item() if dense else math.nan
+    return norms([list(tensors)])[0]
+
+
+def norms(groups: Sequence[Sequence[Tensor]]) -> list[float]:
+    """The norm of each group; all are fetched together."""
+    dense = [t.detach().coalesce().values() if t.is_sparse else t.detach() for group in groups for t in group]
+    each = iter(scalars([torch.linalg.vector_norm(t) for t in dense]))
+    return [math.hypot(*(next(each) for _ in group)) if group else math.nan for group in groups]
 
 
 def first_tensor(value: Any) -> Tensor | None:

@@ -27,6 +27,7 @@ class Ear(Protocol):
     def clipped(self, most: float) -> None: ...
     def scaled(self, loss: Any) -> None: ...
     def cleared(self, owner: Any) -> None: ...
+    def evaluating(self) -> None: ...
 
 
 @contextmanager
@@ -91,6 +92,21 @@ def overheard(ear: Ear) -> Iterator[None]:
 
         return clear
 
+    def entering(original: Any) -> Any:
+        def enter(context: Any) -> Any:
+            ear.evaluating()
+            return original(context)
+
+        return enter
+
+    def switching(original: Any) -> Any:
+        def train(module: Any, mode: bool = True) -> Any:
+            if not mode:
+                ear.evaluating()
+            return original(module, mode)
+
+        return train
+
     with ExitStack() as patches:
         for owner, name, make in (
             (torch.autograd, "backward", backward),
@@ -105,6 +121,9 @@ def overheard(ear: Ear) -> Iterator[None]:
             (torch.amp.GradScaler, "scale", scaling),
             (Optimizer, "zero_grad", clearing),
             (nn.Module, "zero_grad", clearing),
+            (nn.Module, "train", switching),
+            (torch.no_grad, "__enter__", entering),
+            (torch.inference_mode, "__enter__", entering),
         ):
             patches.enter_context(_patched(owner, name, make))
         yield

@@ -1,14 +1,31 @@
-"""The clock counts what a sleep costs, sees what is kept, and leaves the loader and its random numbers alone."""
+"""The clock counts what passes while a loader works, sees what is kept, and leaves the loader alone."""
 
 import mmap
-import time
 
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
+import glia.vitals.clock
 from glia.vitals.clock import MOST_SAMPLES, MOST_STEPS, clock
+
+
+class Time:
+    """Passes only when it is told to, so that a busy machine changes nothing."""
+
+    now = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+sleeping = Time()
+
+
+@pytest.fixture
+def made_up_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(glia.vitals.clock, "perf_counter", lambda: sleeping.now)
 
 
 def page() -> mmap.mmap:
@@ -26,14 +43,14 @@ class Slow(Dataset):
         return self.rows
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        time.sleep(self.seconds)
+        sleeping.sleep(self.seconds)
         return torch.tensor(float(index))
 
 
-def test_waiting_is_told_from_working():
+def test_waiting_is_told_from_working(made_up_time):
     with clock() as c:
         for _ in DataLoader(Slow(80, 0.002), batch_size=2):
-            time.sleep(0.004)
+            sleeping.sleep(0.004)
             c.step()
         for _ in range(2):
             with torch.no_grad():  # an evaluation: no part of a training step's wait
@@ -41,8 +58,8 @@ def test_waiting_is_told_from_working():
                     pass
             c.step()
     facts = c.facts()
-    assert facts.wait_s == pytest.approx(0.004, rel=0.4)
-    assert facts.step_s == pytest.approx(0.008, rel=0.4)
+    assert facts.wait_s == pytest.approx(0.004, rel=0.06)
+    assert facts.step_s == pytest.approx(0.008, rel=0.06)
     assert facts.workers == 0
 
 
@@ -68,7 +85,7 @@ def test_workers_are_counted():
     assert c.facts().workers == 1 and c.facts().wait_s > 0
 
 
-def test_a_loader_within_a_loader_is_counted_once():
+def test_a_loader_within_a_loader_is_counted_once(made_up_time):
     class Outer(Slow):
         def __getitem__(self, index: int) -> torch.Tensor:
             return next(iter(DataLoader(Slow(1, self.seconds))))
@@ -76,7 +93,7 @@ def test_a_loader_within_a_loader_is_counted_once():
     with clock() as c:
         for _ in DataLoader(Outer(12, 0.01)):
             c.step()
-    assert c.facts().wait_s == pytest.approx(0.01, rel=0.5)
+    assert c.facts().wait_s == pytest.approx(0.01)
 
 
 def test_memory_that_is_kept_is_seen_and_what_the_observer_holds_is_not():
@@ -97,13 +114,10 @@ def test_memory_that_is_kept_is_seen_and_what_the_observer_holds_is_not():
     assert abs(c.facts().memory[-1] - c.facts().memory[0]) < 4e6
 
 
-def test_a_long_run_costs_little_and_keeps_little():
+def test_a_long_run_keeps_little():
     with clock() as c:
-        began = time.perf_counter()
         for _ in range(20_000):
             c.step()
-        each = (time.perf_counter() - began) / 20_000
-    assert each < 1e-5  # measured: 0.5 microseconds on a quiet machine
     assert len(c.work) < MOST_STEPS and len(c.memory) < MOST_SAMPLES
 
 
