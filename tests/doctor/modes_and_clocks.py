@@ -1,9 +1,9 @@
 """Programs whose fault lies in the split, in train() and eval(), or in what they cost; and healthy twins."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from small_programs import X, Y, fetched, mlp, sgd, simple
@@ -19,16 +19,16 @@ LOADER = DataLoader(TensorDataset(X, Y), batch_size=32)
 
 
 class Slow(Dataset[Any]):
-    """Rows that take a while to come."""
+    """Rows that take a while to come, on a clock that only they and the steps move."""
 
     def __init__(self, seconds: float):
-        self.seconds = seconds
+        self.seconds, self.now = seconds, 0.0
 
     def __len__(self) -> int:
         return 60
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        time.sleep(self.seconds)
+        self.now += self.seconds
         return X[index], Y[index]
 
 
@@ -83,11 +83,12 @@ def unwatched(validated: bool) -> Chart:
 def loading(seconds: float) -> Chart:
     model = mlp()
     optimizer = sgd(model)
-    with clock() as watch, glia.listen() as chart:
-        for x, y in DataLoader(Slow(seconds), batch_size=1):
+    rows = Slow(seconds)
+    with patch("glia.vitals.clock.perf_counter", lambda: rows.now), clock() as watch, glia.listen() as chart:
+        for x, y in DataLoader(rows, batch_size=1):
             optimizer.zero_grad()
             F.cross_entropy(model(x), y).backward()
-            time.sleep(0.001)
+            rows.now += 0.001
             optimizer.step()
             watch.step()
     chart.clock = watch.facts()
