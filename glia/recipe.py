@@ -50,6 +50,7 @@ Sizes = Annotated[tuple[int, ...], BeforeValidator(_numbers)]
 Epochs = Annotated[tuple[int, ...], BeforeValidator(_epochs)]
 Kinds = Annotated[dict[str, str], BeforeValidator(_kinds)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
 
 
 class _Settings(BaseModel):
@@ -141,6 +142,9 @@ class Train(_Settings):
     baselines: bool = Field(True, description="train simple models beside the network")
     tensorboard: bool = Field(False, description="write TensorBoard files too")
     doctor: bool = Field(True, description="check the data before training, and the run while it goes on")
+    trial_time: Annotated[NotNegative | Literal["auto"], BeforeValidator(_auto_or_number)] = Field(
+        "auto", description="seconds to try cures for after a run that fails; auto: a fifth of the run's, at least 5"
+    )
     skip: Names = Field((), description="rules of the doctor to leave out, by code or name, e.g. GL109,dead-relu")
 
 

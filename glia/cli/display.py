@@ -50,6 +50,20 @@ class Display:
         if finding.alarms:
             for name, text in (("numbers", finding.shown_evidence()), ("cure", finding.cure)):
                 self.console.print(Text.assemble((f"{name:>8}  ", "dim"), text))
+            for remedy in finding.remedies:
+                tried = f"(tried: {remedy.trial.in_words()})" if remedy.trial is not None else ""
+                self.console.print(Text.assemble((f"{'try':>8}  ", "green"), (remedy.says, "bold"), f" {tried}"))
+
+    @contextmanager
+    def busy(self, line: str) -> Iterator[None]:
+        """Say what takes a while once the epochs are over; in a terminal something moves, and goes when it is done."""
+        self._end()
+        if self.quiet or not self.console.is_terminal:
+            self.tell(line)
+            yield
+            return
+        with self.console.status(f"{line}; Ctrl-C ends it"):
+            yield
 
     @contextmanager
     def guarding(self) -> Iterator[None]:

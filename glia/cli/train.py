@@ -35,7 +35,7 @@ def run(
     with display.guarding():
         run = train(
             recipe=start, name=name, runs=runs, force=force,
-            tell=display.tell, found=display.found, begin=display.begin,
+            tell=display.tell, found=display.found, begin=display.begin, busy=display.busy,
         )  # fmt: skip
         display.show_result(run)
 
@@ -47,4 +47,5 @@ def go_on(path: Path, *, quiet: bool) -> None:
 
     display = Display(quiet=quiet)
     with display.guarding():
-        display.show_result(resume(path, tell=display.tell, found=display.found, begin=display.begin))
+        run = resume(path, tell=display.tell, found=display.found, begin=display.begin, busy=display.busy)
+        display.show_result(run)

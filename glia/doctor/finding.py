@@ -19,6 +19,10 @@ class Trial:
     steps: int
     seeds: int = 1
 
+    def in_words(self) -> str:
+        """The figure without the cure and with it."""
+        return f"{self.metric} after {self.steps} steps {_shown(self.before)} -> {_shown(self.after)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
@@ -28,6 +32,12 @@ class Remedy:
     says: str
     trial: Trial | None = None
     safe: bool = False
+
+    def in_words(self) -> str:
+        """``try: --lr 0.1 (tried: held-out accuracy after 200 steps 0.1 -> 0.91)``"""
+        trial = self.trial
+        tried = f" (tried: {trial.in_words()})" if trial is not None else ""
+        return f"try: {self.says}{tried}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +150,10 @@ def _plain_remedy(remedy: Remedy) -> dict[str, Any]:
             "seeds": trial.seeds,
         }
     return plain
+
+
+def _shown(value: float) -> str:
+    return f"{value:.3g}" if isfinite(value) else "not finite"
 
 
 def _finite(value: float) -> float | None:

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from glia.data.facts import TableFacts
 from glia.doctor.examine import code_of, sift, suspect
 from glia.doctor.finding import SEVERITIES, Finding
-from glia.doctor.learning import failed
+from glia.doctor.judge import WELL
+from glia.doctor.learning import failed, skill
 from glia.errors import GliaError
 from glia.runs.folder import RunFolder
 from glia.training.loop import Moment
@@ -27,9 +28,12 @@ from glia.vitals.chart import Chart, EpochVitals, LoopFacts, OptimizerFacts, Sco
 from glia.vitals.listen import Listener
 from glia.vitals.overhear import overheard
 from glia.workbench.firstlook import Look, look
+from glia.workbench.secondlook import Tried, budget, first_weights, joined, second_look
 from glia.workbench.session import Session
 
 Told = Callable[[Finding], None]
+Busy = Callable[[str], AbstractContextManager[Any]]
+"""Wraps work that takes a while; it is given a line that says what is done."""
 
 # Our own networks begin with the preparation that was fitted on the training rows.
 PREPARED = ("GL101", "GL102")
@@ -43,6 +47,7 @@ USUAL_S = 0.05  # seconds that a first look takes, about
 EARLY = 0.25  # share of a run before which nobody knows whether it fails
 SKILLED = 0.25  # skill of a baseline, below which the data may say nothing at all
 TIME = ("GL501", "GL502", "GL503")  # rules on time and memory, which are told at the end only
+KEPT_BEST = "GL4"  # generalisation: the best weights are kept in any case, and short trials say little of it
 
 
 class Frugal(Listener):
@@ -93,11 +98,12 @@ class Frugal(Listener):
 class Checkup:
     """What is known of one run so far, and what was told of it.
 
-    found: is given each finding once. before: raises GliaError where it cannot work, unless `force`.
+    found: is given each finding once, and once more where trials of its cure say something new. busy: wraps those
+    trials. before: raises GliaError where it cannot work, unless `force`.
     """
 
-    def __init__(self, session: Session, found: Told):
-        self.session, self.found = session, found
+    def __init__(self, session: Session, found: Told, busy: Busy = nullcontext):
+        self.session, self.found, self.busy = session, found, busy
         self.skip = {code_of(name) for name in session.recipe.train.skip}
         if session.recipe.model.model != "custom":
             self.skip |= set(PREPARED)
@@ -118,6 +124,12 @@ class Checkup:
         self.listener: Listener | None = None
         self.began = time.perf_counter()
         self.spent, self.cost = 0.0, USUAL_S
+        self.start: Any = None  # the network before its first step
+        self.broken = False  # a loss was not finite
+        self.tried: Tried | None = None
+        with self._aside():
+            if session.recipe.train.trial_time != 0:
+                self.start = first_weights(session.model)
 
     def before(self, *, force: bool = False) -> None:
         """Look at the data, the untrained network and the settings. Raises GliaError for an error, unless `force`."""
@@ -179,6 +191,7 @@ class Checkup:
                 yield
         except NonFinite as error:
             # The loop ends before the optimiser steps, and steps are what the listener hears.
+            self.broken = True
             broken = StepVitals(error.step, error.loss, float(self.session.recipe.train.lr))
             listener.chart.steps.append(replace(broken, step=error.step - self.steps_before))
             raise
@@ -210,8 +223,33 @@ class Checkup:
             chart, metrics = self.chart(), metrics or {}
             counts, weighted = self.known.counts if self.known else {}, bool(self.session.data.task.weights)
             chart.scores = _measured(metrics, counts, weighted=weighted) or self._scores(self.best)
-            self._examined(chart, failing=failed(chart) and not _hopeless(metrics, counts, weighted=weighted))
+            failing = failed(chart) and not _hopeless(metrics, counts, weighted=weighted)
+            suspected = self._examined(chart, failing=failing, tell=False)
+            if (metrics or self.broken) and self._worth_trying(chart, failing=failing):
+                self._try(chart, suspected)
+        self._tell(self.now)
         self._write(chart)
+
+    def _worth_trying(self, chart: Chart, *, failing: bool) -> bool:
+        """Did it fail, or is something wrong that a trial can settle, in a run that did not do well all the same?"""
+        if self.start is None or (skill(chart) or 0.0) >= WELL and not self.broken:
+            return False
+        told = any(f.alarms and f.change and not f.code.startswith(KEPT_BEST) for f in self.now)
+        return failing or told or self.broken
+
+    def _try(self, chart: Chart, suspected: list[Finding]) -> None:
+        """Try cures; what that shows changes the findings."""
+        seconds = budget(self.session.recipe, time.perf_counter() - self.began)
+        with self._aside():
+            try:
+                with self.busy(f"trying cures on copies, for at most {seconds:.0f} s"):
+                    self.tried = second_look(self.session, self.start, chart, suspected, seconds, ended=not self.broken)
+            except KeyboardInterrupt:
+                self.notes.append("the trials of cures were ended early")
+        if self.tried is not None:
+            before = {_key(f): f for f in self.now}
+            self.now = sift([*joined(self.now, self.tried)])
+            self.told -= {_key(f) for f in self.now if before.get(_key(f)) != f}
 
     def chart(self) -> Chart:
         """Everything observed so far: the data, the run before it was resumed, and the run since."""
@@ -272,13 +310,18 @@ class Checkup:
             ]
         return []
 
-    def _examined(self, chart: Chart, *, failing: bool, leave_out: Iterable[str] = ()) -> None:
-        """Take what the chart shows as what is known now, and tell what is new."""
-        seen = [f for f in suspect(chart, {*self.skip, *leave_out}) if _counts(f, failing=failing)]
+    def _examined(
+        self, chart: Chart, *, failing: bool, leave_out: Iterable[str] = (), tell: bool = True
+    ) -> list[Finding]:
+        """Take what the chart shows as what is known now, and tell what is new. Returns all that is suspected."""
         done = {(f.code, f.where) for f in self.first}
-        new = [f for f in map(self._named, seen) if (f.code, f.where) not in done and not _of_split(f)]
+        seen = [f for f in map(self._named, suspect(chart, {*self.skip, *leave_out})) if not _of_split(f)]
+        suspected = [*self.first, *(f for f in seen if (f.code, f.where) not in done)]
+        new = [f for f in suspected[len(self.first) :] if _counts(f, failing=failing)]
         self.now = sorted(sift([*self.first, *new]), key=lambda f: SEVERITIES.index(f.severity))
-        self._tell(self.now)
+        if tell:
+            self._tell(self.now)
+        return suspected
 
     def _tell(self, findings: Iterable[Finding]) -> None:
         fresh = [f for f in findings if _key(f) not in self.told]
@@ -295,7 +338,10 @@ class Checkup:
         vitals: dict[str, Any] = {"counts": self.known.counts if self.known else {}}
         vitals |= {"layers": layers(chart)} if chart is not None and self.now else {}
         written = [finding.to_dict() for finding in self.now]
-        self.folder.write_json("findings.json", {"findings": written, "vitals": vitals, "notes": self.notes})
+        found: dict[str, Any] = {"findings": written, "vitals": vitals, "notes": self.notes}
+        if self.tried is not None:
+            found["trials"] = {"count": self.tried.trials, "seconds": round(self.tried.seconds, 2)}
+        self.folder.write_json("findings.json", found)
 
     def _named(self, finding: Finding) -> Finding:
         """With the names of columns and, where a table is divided by us, with the weight that this has there."""

@@ -1,8 +1,8 @@
 """The whole river: a source and some settings in, a Run out. Begun with `train`, gone on with by `resume`."""
 
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from glia.runs import checkpoint, machine
 from glia.runs.folder import RunFolder, plain_name
 from glia.training.nonfinite import NonFinite
 from glia.workbench import pretrained
-from glia.workbench.checkup import Checkup
+from glia.workbench.checkup import Busy, Checkup
 from glia.workbench.finish import finish, save_model, status, write_report
 from glia.workbench.plan import Choice, plan, weighted
 from glia.workbench.prepare import prepare, with_full_paths
@@ -57,6 +57,7 @@ def train(
     tell: Tell = _quiet,
     found: Found | None = None,
     begin: Begin | None = None,
+    busy: Busy | None = None,
     force: bool = False,
     **settings: Any,
 ) -> Run:
@@ -65,7 +66,8 @@ def train(
     source: as in `glia.prepare`, which may also be done first and given as `data`. model: a name in the catalogue, or
     any module that takes what `data` yields. name, runs: the run goes to ``runs/name``. settings: names of `Recipe`.
     tell: is given lines for people; found: each finding of the doctor, which are lines too where it is not given.
-    force: train though the doctor sees an error before the first step. Raises GliaError for bad input or such an error,
+    busy: wraps what the doctor tries after a run that failed. force: train though the doctor sees an error before the
+    first step. Raises GliaError for bad input or such an error,
     NonFinite when a loss is not finite (the run folder keeps the best weights), Stopped after Ctrl-C.
     """
     began = time.monotonic()
@@ -86,7 +88,7 @@ def train(
     session = _session(planned, made.data, own, made.usual_lr)
     record = _transfer(session, choices, tell)
     planned = session.recipe
-    checkup = _checkup(session, found or _as_lines(tell), force=force)
+    checkup = _checkup(session, found or _as_lines(tell), busy or _as_line(tell), force=force)
     if planned.train.lr == "auto":
         choice = session.find_lr()
         choices.append(choice)
@@ -109,6 +111,7 @@ def resume(
     tell: Tell = _quiet,
     found: Found | None = None,
     begin: Begin | None = None,
+    busy: Busy | None = None,
 ) -> Run:
     """Go on with a run that was stopped or killed, to the same weights and figures as if it never had been.
 
@@ -138,21 +141,32 @@ def resume(
         record = folder.read_json(pretrained.RECORD, {})
         task = session.data.task
         session.thawing = pretrained.again(recipe, session.model, task, record, anew=state is None)
-    checkup = _checkup(session, found or _as_lines(tell), force=True)
+    checkup = _checkup(session, found or _as_lines(tell), busy or _as_line(tell), force=True)
     return _go(folder, session, state, [], tell, begin, began, checkup)
 
 
-def _checkup(session: Session, found: Found, *, force: bool) -> Checkup | None:
+def _checkup(session: Session, found: Found, busy: Busy, *, force: bool) -> Checkup | None:
     """The doctor's part, with a first look taken; None where it was not wanted."""
     if not session.recipe.train.doctor:
         return None
-    checkup = Checkup(session, found)
+    checkup = Checkup(session, found, busy)
     checkup.before(force=force)
     return checkup
 
 
 def _as_lines(tell: Tell) -> Found:
-    return lambda f: tell(f"{f.severity} {f.code} {f.name}, {f.where}: {f.why}; {f.cure}")
+    return lambda f: tell(
+        "; ".join([f"{f.severity} {f.code} {f.name}, {f.where}: {f.why}", f.cure, *(r.in_words() for r in f.remedies)])
+    )
+
+
+def _as_line(tell: Tell) -> Busy:
+    @contextmanager
+    def told(line: str) -> Iterator[None]:
+        tell(line)
+        yield
+
+    return told
 
 
 def _session(recipe: Recipe, data: Prepared, own: nn.Module | None, usual_lr: float | None) -> Session:
