@@ -32,7 +32,7 @@ class AlexNet(nn.Module):
 
     published_keys: ClassVar[Mapping[str, tuple[Rename, ...]]] = {"torchvision": ()}
 
-    def __init__(self, channels: int = 3, outputs: int = 1000, dropout: float = 0.5):
+    def __init__(self, channels: int = 3, outputs: int = 1000, width: int = 4096, dropout: float = 0.5):
         super().__init__()
         self.features = nn.Sequential(
             *(nn.Conv2d(channels, 64, 11, stride=4, padding=2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2)),
@@ -43,9 +43,9 @@ class AlexNet(nn.Module):
         )
         self.avgpool = nn.AdaptiveAvgPool2d(6)
         self.classifier = nn.Sequential(
-            *(nn.Dropout(dropout), nn.Linear(256 * 6 * 6, 4096), nn.ReLU(inplace=True)),
-            *(nn.Dropout(dropout), nn.Linear(4096, 4096), nn.ReLU(inplace=True)),
-            nn.Linear(4096, outputs),
+            *(nn.Dropout(dropout), nn.Linear(256 * 6 * 6, width), nn.ReLU(inplace=True)),
+            *(nn.Dropout(dropout), nn.Linear(width, width), nn.ReLU(inplace=True)),
+            nn.Linear(width, outputs),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,9 +58,11 @@ class AlexNet(nn.Module):
         return [[layer] for layer in layers]
 
 
-def alexnet(facts: ImageFacts, task: Task, generator: torch.Generator, *, dropout: float = 0.5) -> Pictures:
-    """AlexNet for pictures of at least 63 x 63. dropout: before each of the two hidden dense layers."""
+def alexnet(
+    facts: ImageFacts, task: Task, generator: torch.Generator, *, width: int = 4096, dropout: float = 0.5
+) -> Pictures:
+    """AlexNet for pictures of at least 63 x 63. width, dropout: of the two hidden dense layers."""
     facts = pictures_from(facts, LEAST, "alexnet")
-    net = AlexNet(facts.channels, task.outputs, dropout)
+    net = AlexNet(facts.channels, task.outputs, width, dropout)
     initialise(net, "relu", generator)
     return Pictures(facts, net)

@@ -72,7 +72,7 @@ class MobileNetV1(nn.Module):
         return self.classifier(self.drop(x.mean((2, 3))))
 
     def stages(self) -> list[list[str]]:
-        pairs = [[f"layer.{2 * pair}", f"layer.{2 * pair + 1}"] for pair in range(len(WIDTHS))]
+        pairs = [[f"layer.{2 * pair}", f"layer.{2 * pair + 1}"] for pair in range(len(self.layer) // 2)]
         return [["conv_stem"], *pairs, ["classifier"]]
 
 

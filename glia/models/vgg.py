@@ -41,25 +41,26 @@ class VGG(nn.Module):
         blocks: Sequence[int] = (2, 2, 3, 3, 3),
         batch_norm: bool = False,
         pool: int = MAP,
+        width: int = 4096,
         dropout: float = 0.5,
     ):
         super().__init__()
         layers: list[nn.Module] = []
         self._groups: list[list[str]] = []
-        for count, width in zip(blocks, WIDTHS, strict=True):
+        for count, maps in zip(blocks, WIDTHS, strict=True):
             self._groups.append([])
             for _ in range(count):
-                made = [nn.Conv2d(channels, width, 3, padding=1), *([nn.BatchNorm2d(width)] if batch_norm else [])]
+                made = [nn.Conv2d(channels, maps, 3, padding=1), *([nn.BatchNorm2d(maps)] if batch_norm else [])]
                 self._groups[-1] += [f"features.{len(layers) + place}" for place in range(len(made))]
                 layers += [*made, nn.ReLU(inplace=True)]
-                channels = width
+                channels = maps
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
         self.avgpool = nn.AdaptiveAvgPool2d(pool)
         self.classifier = nn.Sequential(
-            *(nn.Linear(512 * pool**2, 4096), nn.ReLU(inplace=True), nn.Dropout(dropout)),
-            *(nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Dropout(dropout)),
-            nn.Linear(4096, outputs),
+            *(nn.Linear(WIDTHS[-1] * pool**2, width), nn.ReLU(inplace=True), nn.Dropout(dropout)),
+            *(nn.Linear(width, width), nn.ReLU(inplace=True), nn.Dropout(dropout)),
+            nn.Linear(width, outputs),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,9 +80,10 @@ def vgg(
     blocks: Sequence[int] = (2, 2, 3, 3, 3),
     batch_norm: bool = False,
     pool: int | None = None,
+    width: int = 4096,
     dropout: float = 0.5,
 ) -> Pictures:
-    """VGG for pictures of at least 32 x 32.
+    """VGG for pictures of at least 32 x 32. width, dropout: of the two hidden dense layers.
 
     pool: side of the map that the dense layers see. None: 7 as published, but the 1 pixel that is left of pictures
     below 64, where 7 x 7 copies of it would cost 100 million weights more.
@@ -90,6 +92,6 @@ def vgg(
     if len(blocks) != len(WIDTHS) or min(blocks) < 1:
         raise GliaError("vgg has five groups of convolutions", got=f"blocks={list(blocks)}")
     side = pool or (1 if min(facts.height, facts.width) < SMALL else MAP)
-    net = VGG(facts.channels, task.outputs, blocks, batch_norm, side, dropout)
+    net = VGG(facts.channels, task.outputs, blocks, batch_norm, side, width, dropout)
     initialise(net, "relu", generator)
     return Pictures(facts, net)
