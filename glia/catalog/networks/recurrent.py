@@ -1,7 +1,26 @@
 """Recurrent networks, for series and for texts."""
 
+from math import inf
+
 from glia.catalog.entry import Entry
 
-ENTRIES: tuple[Entry, ...] = ()
+_CELLS = (
+    ("rnn", "Elman's network: short series and texts; forgets soon", "Elman 1990, Cognitive Science 14"),
+    ("lstm", "long short-term memory: series and texts of some length", "Hochreiter, Schmidhuber 1997"),
+    ("gru", "gated recurrent units: as an LSTM, with three gates instead of four", "Cho et al. 2014, arXiv 1406.1078"),
+)
 
-ALIASES: dict[str, str] = {}
+ENTRIES = (
+    *(
+        Entry(
+            name,
+            "glia.models.recurrent:recurrent",
+            summary,
+            paper,
+            {"inputs": ("text", "series", "tensor"), "rows": (0, inf), "family": "recurrent", "size": {"cell": name}},
+        )
+        for name, summary, paper in _CELLS
+    ),
+)
+
+ALIASES: dict[str, str] = {"elman": "rnn"}
