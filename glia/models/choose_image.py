@@ -4,8 +4,14 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from glia.catalog import entry as catalog
 from glia.data.facts import ImageFacts
 from glia.data.task import Task
+from glia.errors import GliaError
+from glia.models.build import build, example
 from glia.models.normalise import halvings
 from glia.models.suggestion import Suggestion
 
@@ -33,6 +39,14 @@ _PACES = {
     "resnet8": Pace(0.3, 5e-4, 0.1, 12),
     "resnet20": Pace(0.3, 5e-4, 0.1, 12),
     "lenet5": Pace(0.07, 5e-4, 0.0, 15),
+    # Families, by the rates of their papers.
+    "resnet_small": Pace(0.3, 5e-4, 0.1, 12),
+    "resnet": Pace(0.1, 1e-4, 0.1, 12),
+    "alexnet": Pace(0.01, 5e-4, 0.0, 12),
+    "vgg": Pace(0.01, 5e-4, 0.0, 12),
+    "mobilenet_v1": Pace(0.1, 4e-5, 0.1, 12),
+    "mobilenet_v2": Pace(0.1, 4e-5, 0.1, 12),
+    "mobilenet_v3": Pace(0.1, 1e-5, 0.1, 12),
 }
 
 
@@ -52,16 +66,24 @@ def choose_image(facts: ImageFacts, rows: int, task: Task) -> Suggestion:
 
 
 def image_settings(name: str, facts: ImageFacts, rows: int, task: Task, width: int = 16) -> dict[str, Any]:
-    """Train settings of an image network for `rows` pictures; for networks not measured here those of resnet9.
+    """Train settings of an image network for `rows` pictures: its own in the catalogue, or those of its family here, or
+    those of resnet9. Raises GliaError for a network that answers every pixel, which no task asks for.
 
     One rise and one fall of the rate over the whole run (Smith and Topin 2018, arXiv 1708.07120; both straight, as in
     Page 2018), so it may not stop early: patience is 0. No averaged weights: batch norm's running figures are those of
     the live ones.
     """
-    pace = _PACES.get(name, _PACES["resnet9"])
+    entry = catalog.find("models", name)
+    if entry.facts.get("answers") == "pixel":
+        expected = "an answer a picture"
+        raise GliaError(f"{entry.name} answers every pixel", expected=expected, hint=f"glia.build({entry.name!r}, ...)")
+    if "train" in entry.facts:
+        return dict(entry.facts["train"])
+    pace = _PACES.get(entry.name) or _PACES.get(entry.facts.get("family", "")) or _PACES["resnet9"]
     batch = min(_batch(rows, width), pace.batch)
+    cost = products(facts, width) if entry.name == "resnet9" else counted(entry.name, facts, task)
     return {
-        "epochs": _epochs(pace, facts, rows, width),
+        "epochs": _epochs(pace, rows, cost),
         "batch_size": batch,
         "optimizer": "nesterov",
         "momentum": 0.9,
@@ -83,10 +105,13 @@ def _batch(rows: int, width: int) -> int:
     return next((batch for least, batch in ((5_000, 128), (1_000, 64), (300, 32)) if rows >= least), 16)
 
 
-def _epochs(pace: Pace, facts: ImageFacts, rows: int, width: int) -> int:
-    """More epochs where rows are few, by their fifth root; fewer where the whole would take too long."""
+def _epochs(pace: Pace, rows: int, cost: float) -> int:
+    """More epochs where rows are few, by their fifth root; fewer where the whole would take too long.
+
+    cost: multiplications for one picture, forward.
+    """
     wanted = pace.epochs * (45_000 / max(rows, 1)) ** 0.2
-    allowed = BUDGET / (max(rows, 1) * products(facts, width))
+    allowed = BUDGET / (max(rows, 1) * cost)
     return max(round(min(wanted, allowed)), LEAST_EPOCHS)
 
 
@@ -95,3 +120,10 @@ def products(facts: ImageFacts, width: int) -> float:
     pixels = facts.height * facts.width / 4 ** halvings(facts)
     stem, *rest = 9 * facts.channels * width, *(18 * width**2,) * 5  # each of five groups costs the same
     return pixels * (stem + sum(rest))
+
+
+def counted(name: str, facts: ImageFacts, task: Task) -> float:
+    """Multiplications of any network for one picture, forward, counted on a copy that has shapes but no memory."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
+        build(name, facts, task).eval()(example(facts, rows=1))
+    return counter.get_total_flops() / 2  # it counts additions too

@@ -63,7 +63,7 @@ class ResNet(nn.Module):
     Differs from the paper: `width` other than 16 on demand, and a stem that shrinks images of more than 45 pixels.
     """
 
-    published_keys: ClassVar[Mapping[str, tuple[Rename, ...]]] = {}
+    published_keys: ClassVar[Mapping[str, tuple[Rename, ...]]] = {"glia": (Rename(r"^stages\.", "blocks."),)}
 
     def __init__(self, facts: ImageFacts, outputs: int, blocks: int, width: int, shortcut: str, dropout: float):
         super().__init__()
@@ -94,7 +94,7 @@ class ResNet(nn.Module):
 
 
 def _old_names(net: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-    """The blocks were called stages in the first runs."""
+    """The blocks were called stages in the first runs; `published_keys` says so to those who read a file themselves."""
     old = prefix + "stages."
     for key in [key for key in state if key.startswith(old)]:
         state[f"{prefix}blocks.{key.removeprefix(old)}"] = state.pop(key)

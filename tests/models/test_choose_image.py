@@ -9,8 +9,9 @@ from torch import nn
 from glia.catalog import entry as catalog
 from glia.data.facts import ImageFacts
 from glia.data.task import Task
-from glia.models.build import build
-from glia.models.choose_image import BUDGET, LEAST_EPOCHS, choose_image, image_settings, products
+from glia.errors import GliaError
+from glia.models.build import build, published
+from glia.models.choose_image import BUDGET, LEAST_EPOCHS, choose_image, counted, image_settings, products
 from glia.models.resnet_small import resnet9
 from glia.recipe import Recipe
 
@@ -83,8 +84,39 @@ def test_label_smoothing_is_for_classes_alone() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["lenet5", "resnet8", "resnet20", "resnet9"])
+@pytest.mark.parametrize(
+    ("name", "products"),
+    [  # the papers: table 1 (resnet, which counts its shortcuts less), section 5 (v2), table 3 (v3), table 4 (v1)
+        ("resnet18", 1.8e9),
+        ("resnet50", 3.8e9),
+        ("mobilenet-v1", 569e6),
+        ("mobilenet-v2", 300e6),
+        ("mobilenet-v3-large", 219e6),
+        ("mobilenet-v3-small", 56e6),
+    ],
+)
+def test_the_cost_of_any_network_is_the_published_one(name: str, products: float) -> None:
+    where, task = published(name)
+    assert isinstance(where, ImageFacts)
+    assert counted(name, where, task) == pytest.approx(products, rel=0.09)
+
+
+def test_heavy_networks_get_fewer_epochs() -> None:
+    where = facts(3, 64, 64, 5_000)
+    epochs = [image_settings(name, where, 5_000, TEN)["epochs"] for name in ("resnet8", "resnet18", "resnet152")]
+    assert epochs == sorted(epochs, reverse=True) and epochs[0] > epochs[-1] >= LEAST_EPOCHS
+
+
+def test_a_network_for_pixels_is_refused() -> None:
+    with pytest.raises(GliaError, match="unet answers every pixel; expected an answer a picture"):
+        image_settings("u-net", facts(1, 28, 28, 100), 100, TEN)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["lenet5", "resnet32", "resnet18", "vgg11-bn", "alexnet", "MobileNet_v3_small", "resnet8", "resnet20", "resnet9"],
+)
 def test_every_image_network_has_settings(name: str) -> None:
-    settings = image_settings(name, facts(1, 28, 28, 54_000), 54_000, TEN)
+    settings = image_settings(name, facts(1, 64, 64, 54_000), 54_000, TEN)
     assert Recipe.of(source="x", model=name, **settings).train.lr == settings["lr"]
     assert "generator" in inspect.signature(catalog.load(catalog.find("models", name))).parameters

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from bodies import assert_stages, counted
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 from zoo import assert_compiles, assert_exports, assert_runs_in_bfloat16
@@ -15,6 +17,7 @@ from glia.data.task import Task
 from glia.errors import GliaError
 from glia.models.normalise import halvings
 from glia.models.resnet_small import Block, resnet9, resnet_small
+from glia.models.weights import load_weights
 
 TEN = Task("classify", ("thing",), tuple("abcdefghij"))
 resnet8, resnet20 = (partial(resnet_small, blocks=blocks) for blocks in (1, 3))
@@ -57,7 +60,7 @@ def test_the_sizes_are_those_of_table_6(layers: int, millions: float) -> None:
     assert round(built / 1e6, 1 if layers == 110 else 2) == millions
 
 
-def test_weights_of_runs_with_the_old_names_still_load() -> None:
+def test_weights_of_runs_with_the_old_names_still_load(tmp_path: Path) -> None:
     net, other = (resnet20(facts(3, 32, 32), TEN, generator(seed)) for seed in (0, 1))
     old = {name.replace("blocks.", "stages."): value for name, value in other.state_dict().items()}
     assert old.keys() != net.state_dict().keys()
@@ -65,6 +68,9 @@ def test_weights_of_runs_with_the_old_names_still_load() -> None:
     torch.testing.assert_close(net.state_dict(), other.state_dict(), rtol=0, atol=0)
     held = nn.ModuleDict({"net": net})
     held.load_state_dict({f"net.{name}": value for name, value in old.items()})
+    save_file(old, tmp_path / "old.safetensors")
+    loaded = load_weights(resnet20(facts(3, 32, 32), TEN, generator(2)), tmp_path / "old.safetensors")
+    assert not loaded.fresh and not loaded.unexpected and loaded.source == "glia"
 
 
 def test_the_first_weights_and_answers_are_those_of_the_first_release() -> None:
