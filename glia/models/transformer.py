@@ -30,7 +30,9 @@ def text_facts(facts: object, model: str) -> TextFacts:
 def language_only(task: Task, model: str) -> None:
     """Raises a GliaError when the task is not to write texts."""
     if task.kind != "language":
-        raise GliaError(f"{model} writes texts", got=f"task {task.kind}", expected="task language", hint="model='bert-tiny'")
+        raise GliaError(
+            f"{model} writes texts", got=f"task {task.kind}", expected="task language", hint="model='bert-tiny'"
+        )
 
 
 class _FeedForward(nn.Module):
