@@ -69,9 +69,10 @@ def run_packed(rnn: nn.RNNBase, x: Tensor, lengths: Tensor) -> tuple[Tensor, Ten
     Returns the outputs (N, L, H), 0 past the end of each row, and the last layer's state after each row (N, H), with
     two directions joined as forward, backward; H is hidden (or projection) size times directions.
 
-    One direction needs no packing: what lies past the end cannot reach what is before it. Two directions are packed,
-    except where a graph is made of the network (torch.export, torch.compile), which packing's lengths on the CPU would
-    break: there every row is turned within its own length, and each direction of each layer is a pass of its own.
+    One direction needs no packing: what lies past the end cannot reach what is before it. With two, every row is turned
+    within its own length, and each direction of each layer is a pass of its own. That is exact, can be exported, and on
+    CPUs no slower than packing (an LSTM trains in a third of the time). Only on GPUs, where cuDNN takes packed rows and
+    all layers at once, are rows packed, and not while a graph is made of the network (torch.export, torch.compile).
     """
     if not rnn.batch_first:
         raise GliaError(f"run_packed of an {type(rnn).__name__}", got="batch_first=False", expected="batch_first=True")
@@ -80,9 +81,13 @@ def run_packed(rnn: nn.RNNBase, x: Tensor, lengths: Tensor) -> tuple[Tensor, Ten
     if not rnn.bidirectional:
         outputs = emptied(rnn(x)[0], here)
         return outputs, last(outputs, lengths)
-    outputs = _turned(rnn, x, lengths, here) if torch.compiler.is_compiling() else _packed(rnn, x, lengths, here)
+    outputs = (_packed if _packs(x) else _turned)(rnn, x, lengths, here)
     forward, backward = outputs.chunk(2, 2)
     return outputs, torch.cat((last(forward, lengths), backward[:, 0]), 1)
+
+
+def _packs(x: Tensor) -> bool:
+    return x.is_cuda and not torch.compiler.is_compiling()
 
 
 def _packed(rnn: nn.RNNBase, x: Tensor, lengths: Tensor, here: Tensor) -> Tensor:

@@ -66,12 +66,11 @@ KINDS = [
 @pytest.mark.parametrize("both", [False, True], ids=["one way", "both ways"])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize(("kind", "options"), KINDS, ids=["rnn", "rnn-relu", "gru", "lstm", "lstm-projected"])
-@pytest.mark.parametrize("form", ["as run", "as exported"])
+@pytest.mark.parametrize("packs", [False, True], ids=["turned", "packed"])
 def test_a_padded_batch_gives_what_its_rows_give_alone(
-    form: str, kind: type[nn.RNNBase], options: dict, layers: int, both: bool, monkeypatch: pytest.MonkeyPatch
+    packs: bool, kind: type[nn.RNNBase], options: dict, layers: int, both: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if form == "as exported":
-        monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    monkeypatch.setattr(ln, "_packs", lambda x: packs)
     torch.manual_seed(0)
     rnn = kind(3, 4, layers, batch_first=True, bidirectional=both, **options).double()  # type: ignore[arg-type]
     x = rows().requires_grad_()
@@ -97,7 +96,9 @@ def test_a_padded_batch_gives_what_its_rows_give_alone(
 
 
 @pytest.mark.parametrize("both", [False, True], ids=["one way", "both ways"])
-def test_an_empty_row_gives_zeros(both: bool) -> None:
+@pytest.mark.parametrize("packs", [False, True], ids=["turned", "packed"])
+def test_an_empty_row_gives_zeros(packs: bool, both: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ln, "_packs", lambda x: packs)
     rnn = nn.GRU(3, 4, batch_first=True, bidirectional=both)
     outputs, state = ln.run_packed(rnn, torch.randn(2, 3, 3), torch.tensor([0, 3]))
     assert (outputs[0] == 0).all() and (state[0] == 0).all() and (state[1] != 0).any()
