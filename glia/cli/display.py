@@ -50,9 +50,10 @@ class Display:
         if finding.alarms:
             for name, text in (("numbers", finding.shown_evidence()), ("cure", finding.cure)):
                 self.console.print(Text.assemble((f"{name:>8}  ", "dim"), text))
-            for remedy in finding.remedies:
-                tried = f"(tried: {remedy.trial.in_words()})" if remedy.trial is not None else ""
-                self.console.print(Text.assemble((f"{'try':>8}  ", "green"), (remedy.says, "bold"), f" {tried}"))
+        for remedy in finding.remedies:
+            tried = f" (tried: {remedy.trial.in_words()})" if remedy.trial is not None else ""
+            if finding.alarms or not tried:
+                self.console.print(Text.assemble((f"{'try':>8}  ", "green"), (remedy.says, "bold"), tried))
 
     @contextmanager
     def busy(self, line: str) -> Iterator[None]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -31,7 +32,8 @@ class Moment:
     """What the loop yields after each step and each epoch.
 
     loss: of the step, or the mean of the epoch. grad_norm: before clipping; NaN where it was not measured.
-    figures: at an epoch, train_loss, train_<metric>, valid_loss, valid_<metric>. best: the best weights so far.
+    waited: seconds until the step's batches were there. figures: at an epoch, train_loss, train_<metric>, valid_loss,
+    valid_<metric>. best: the best weights so far.
     snapshot: a call gives all that ``fit(..., start=)`` needs to go on from here; call it before the next Moment.
     """
 
@@ -42,6 +44,7 @@ class Moment:
     lr: float
     grad_norm: float = math.nan
     rows: int = 0
+    waited: float = 0.0
     figures: dict[str, float] = field(default_factory=dict)
     best: bool = False
     last: bool = False  # nothing comes after it
@@ -108,9 +111,9 @@ def fit(
             if mode is not None:
                 mode(model, at.epoch)
             batches = feed.epoch(seed, at.epoch, at.batch)
-            while group := [moved(batch, device) for batch in islice(batches, accumulate)]:
-                done = update(group, at)
-                yield Moment("step", at.epoch, at.step, *done, snapshot=snapshot)
+            for given, waited in _timed(batches, accumulate):
+                done = update([moved(batch, device) for batch in given], at)
+                yield Moment("step", at.epoch, at.step, *done, waited=waited, snapshot=snapshot)
             if not at.rows:
                 raise GliaError("the training batches are empty")
             figures = {"train_loss": at.loss_sum / at.rows}
@@ -133,6 +136,14 @@ def fit(
         best.restore(model)
         model.eval()
         torch.default_generator.set_state(noise_before)
+
+
+def _timed(batches: Iterator[Any], size: int) -> Iterator[tuple[list[Any], float]]:
+    """The batches of each step, and the seconds that they took to come."""
+    asked = perf_counter()
+    while group := list(islice(batches, size)):
+        yield group, perf_counter() - asked
+        asked = perf_counter()
 
 
 def _rises(monitor: str, metric: Any) -> bool:

@@ -64,6 +64,11 @@ class Clock:
         else:
             self._began = now
 
+    def waited(self, seconds: float) -> None:
+        """The step under way waited so long for its batches, as a loop says that keeps time itself."""
+        self._waited += seconds
+        self._waited_training += seconds
+
     def facts(self) -> ClockFacts:
         """A step is its usual work and its mean wait: batches that workers prepare come in bursts, and the odd step
         is long because an evaluation lies in it.
@@ -102,7 +107,8 @@ class Clock:
             if torch.is_grad_enabled():  # evaluation asks for its batches without
                 self._waited_training += spent
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Look at the memory no more."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -129,4 +135,4 @@ def clock() -> Iterator[Clock]:
     finally:
         DataLoader.__iter__ = begin  # type: ignore[method-assign]
         _BaseDataLoaderIter.__next__ = fetch  # type: ignore[method-assign]
-        watch._close()
+        watch.close()

@@ -3,11 +3,12 @@ each finding is told once and stands in findings.json.
 """
 
 import math
+import os
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from glia.data.facts import TableFacts
 from glia.doctor.examine import code_of, sift, suspect
-from glia.doctor.finding import SEVERITIES, Finding
+from glia.doctor.finding import SEVERITIES, Finding, Remedy
 from glia.doctor.judge import WELL
 from glia.doctor.learning import failed, skill
 from glia.errors import GliaError
@@ -25,6 +26,7 @@ from glia.runs.folder import RunFolder
 from glia.training.loop import Moment
 from glia.training.nonfinite import NonFinite
 from glia.vitals.chart import Chart, EpochVitals, LoopFacts, OptimizerFacts, ScoreFacts, StepVitals
+from glia.vitals.clock import Clock
 from glia.vitals.listen import Listener
 from glia.vitals.overhear import overheard
 from glia.workbench.firstlook import Look, look
@@ -47,6 +49,7 @@ USUAL_S = 0.05  # seconds that a first look takes, about
 EARLY = 0.25  # share of a run before which nobody knows whether it fails
 SKILLED = 0.25  # skill of a baseline, below which the data may say nothing at all
 TIME = ("GL501", "GL502", "GL503")  # rules on time and memory, which are told at the end only
+MOST_THREADS = 8  # that prepare batches ahead
 KEPT_BEST = "GL4"  # generalisation: the best weights are kept in any case, and short trials say little of it
 
 
@@ -84,7 +87,7 @@ class Frugal(Listener):
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """The hooks are in place inside the block, but for those that time a loader, which our loop does not have."""
+        """The hooks are in place inside the block, but for those that time a loader: our loop keeps time itself."""
         with ExitStack() as watching:
             watching.callback(self.guarded, self.finish)
             watching.callback(register_optimizer_step_pre_hook(self.on_step).remove)
@@ -122,6 +125,7 @@ class Checkup:
         self.epochs: list[EpochVitals] = []
         self.best: Mapping[str, float] = {}
         self.listener: Listener | None = None
+        self.clock: Clock | None = None
         self.began = time.perf_counter()
         self.spent, self.cost = 0.0, USUAL_S
         self.start: Any = None  # the network before its first step
@@ -186,8 +190,10 @@ class Checkup:
         self._tell(self.first)
         self.began = time.perf_counter()
         self.listener = listener = Frugal(Chart(), capture=False)
+        self.clock = clock = Clock()
+        clock.workers = self.session.recipe.data.workers
         try:
-            with listener.at_work():
+            with closing(clock), listener.at_work():
                 yield
         except NonFinite as error:
             # The loop ends before the optimiser steps, and steps are what the listener hears.
@@ -199,6 +205,9 @@ class Checkup:
     def watch(self, moment: Moment) -> None:
         """Note losses, and figures of epochs; look at the whole, when looking has not taken too much time."""
         if moment.kind == "step":
+            if self.clock is not None:
+                self.clock.waited(moment.waited)
+                self.clock.step()
             if moment.step % self.rhythm == 0:
                 self.steps.append(StepVitals(moment.step - 1, moment.loss, moment.lr))
             return
@@ -248,7 +257,7 @@ class Checkup:
                 self.notes.append("the trials of cures were ended early")
         if self.tried is not None:
             before = {_key(f): f for f in self.now}
-            self.now = sift([*joined(self.now, self.tried)])
+            self.now = sift(joined(self.now, self.tried))
             self.told -= {_key(f) for f in self.now if before.get(_key(f)) != f}
 
     def chart(self) -> Chart:
@@ -264,7 +273,8 @@ class Checkup:
             layers=[replace(one, step=one.step + shift) for one in live.layers],
             batches=[replace(one, step=one.step + shift) for one in live.batches],
             epochs=list(self.epochs),
-            losses=list(live.losses), models=list(live.models), birth=live.birth, clock=live.clock,
+            losses=list(live.losses), models=list(live.models), birth=live.birth,
+            clock=self.clock.facts() if self.clock is not None else None,
             optimizers=self._optimizers(live), backwards=live.backwards + shift, notes=list(live.notes),
         )  # fmt: skip
         if listener is not None and live.loop is None:  # it still listens
@@ -363,6 +373,12 @@ class Checkup:
                 finding, severity="warning" if finding.alarms else "note",
                 why="held-out rows lie elsewhere than training rows, though both are prepared alike",
                 cure="look for another unit or another source of the file that they come from",
+            )  # fmt: skip
+        if finding.code == "GL501":
+            threads = min(os.cpu_count() or 1, MOST_THREADS, max(2, 2 * finding.evidence["workers"]))
+            return replace(
+                finding, where="the training batches", cure="let threads prepare batches ahead",
+                remedies=(Remedy({"workers": threads}, f"--workers {threads}", safe=True),),
             )  # fmt: skip
         if finding.code == "GL401":
             kept = re.sub(

@@ -18,7 +18,7 @@ from torch import nn
 
 from glia.catalog import entry as catalog
 from glia.data.batches import Batch
-from glia.doctor.finding import Finding, Remedy
+from glia.doctor.finding import SEVERITIES, Finding, Remedy
 from glia.doctor.ideas import from_findings
 from glia.doctor.judge import FLOOR_S, SHARE, Judge, says
 from glia.doctor.trial import Trials
@@ -119,17 +119,19 @@ def joined(now: Iterable[Finding], tried: Tried) -> list[Finding]:
     verdict = {(f.code, f.where): f for f in tried.findings}
     left = []
     for finding in now:
-        other = verdict.get((finding.code, finding.where))
-        if other is not None and (other.remedies or not finding.alarms):
-            continue
-        doubted = finding.code in tried.refuted or (tried.cured and other is None)
-        if finding.alarms and not finding.sure and doubted:
+        other = verdict.pop((finding.code, finding.where), None)
+        if other is not None and finding.sure and not other.alarms:
+            finding = replace(finding, remedies=other.remedies)  # it happened, whatever the cause
+        elif other is not None:
+            finding = other
+        elif finding.alarms and not finding.sure and (tried.cured or finding.code in tried.refuted):
             why = "its cure was tried and did not help" if finding.code in tried.refuted else "another cure helps"
             finding = replace(finding.noted(), why=f"{finding.why}; {why}")
         left.append(finding)
-    known = {(f.code, f.where) for f in left}
-    added = [f for f in tried.findings if (f.code, f.where) not in known and f.code not in tried.refuted]
-    return [*(f for f in added if f.alarms), *left, *(f for f in added if not f.alarms)]
+    # What the judge puts first is the likelier cause.
+    places = {(f.code, f.where): place for place, f in enumerate(tried.findings)}
+    every = sorted([*left, *verdict.values()], key=lambda f: places.get((f.code, f.where), len(places)))
+    return sorted(every, key=lambda f: SEVERITIES.index(f.severity))
 
 
 def typed(change: Mapping[str, Any], recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -161,6 +163,7 @@ def rehearsed(session: Session, start: nn.Module, seconds: float) -> Bench | Non
     """
     train, task, device = session.recipe.train, session.data.task, torch.device(session.recipe.train.device)
     model, step = copied([start])[0].to(device), session.step
+    own = session.recipe.model.model == "custom"
     if isinstance(model, Ensemble):
         # Trials of members that never see a fold of the rows would say little: all see all, and held-out rows decide.
         options: dict[str, Any] = {"weight": torch.tensor(task.weights)} if task.weights else {}
@@ -174,7 +177,7 @@ def rehearsed(session: Session, start: nn.Module, seconds: float) -> Bench | Non
         ready, until = False, time.perf_counter() + seconds
         with closing(session.feed.epoch(train.seed, 0)) as batches:  # type: ignore[type-var]
             for batch in _until(batches, ROWS, until):
-                batch = moved(batch, device)
+                batch = _floats(moved(batch, device)) if own else moved(batch, device)
                 seed_noise(train.seed, device)
                 with numbers(train.precision, device):
                     loss = as_outcome(step(model, batch)).loss
@@ -187,8 +190,13 @@ def rehearsed(session: Session, start: nn.Module, seconds: float) -> Bench | Non
         model.eval()
         with torch.no_grad():
             for batch in _until(session.feed.check(), HELD, until + seconds / 2):
-                step(model, moved(batch, device))
+                step(model, _floats(moved(batch, device)) if own else moved(batch, device))
     return chart.bench
+
+
+def _floats(batch: Batch) -> Batch:
+    """Pixels as numbers that a trial can scale."""
+    return batch._replace(inputs=batch.inputs.float()) if batch.inputs.dtype == torch.uint8 else batch
 
 
 def _until(batches: Iterator[Batch], rows: int, until: float) -> Iterator[Batch]:
