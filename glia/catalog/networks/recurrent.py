@@ -21,6 +21,13 @@ ENTRIES = (
         )
         for name, summary, paper in _CELLS
     ),
+    Entry(
+        "seq2seq",
+        "glia.models.seq2seq:seq2seq",
+        "encoder and decoder with attention: a text in, another text out",
+        "Bahdanau et al. 2015, arXiv 1409.0473",
+        {"inputs": ("text",), "rows": (0, inf), "family": "seq2seq"},
+    ),
 )
 
 ALIASES: dict[str, str] = {"elman": "rnn"}
