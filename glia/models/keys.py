@@ -68,7 +68,7 @@ def best_names(model: nn.Module, theirs: Mapping[str, Shape], ours: Mapping[str,
     """The way under which most tensors of the file fit; the plainest of those that fit equally many."""
     tables = list(_tables(model))
     offs = _leading(theirs)
-    best = max((_with(table, off) for table in tables for off in offs), key=lambda names: _score(names, theirs, ours))
+    best = max((_with(table, off) for off in offs for table in tables), key=lambda names: _score(names, theirs, ours))
     if _score(best, theirs, ours)[0] >= _HALF * len(ours):
         return best
     words = [word for word in _BODIES if any(f"{word}." in text for text in _texts(tables, ours))]

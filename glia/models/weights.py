@@ -88,7 +88,7 @@ def load_weights(model: nn.Module, path: Path | str, *, head: bool = True) -> Lo
     body = [name for stage in stages(model)[:-1] for name in shapes if within(name, stage)] or list(shapes)
     found, wrong, unexpected = _sorted_out(names, files.shapes, shapes)
     _check(files, names, [name for name in body if name in found], body, wrong)
-    last = [] if head else [name for name in (*found, *wrong) if within(name, stages(model)[-1])]
+    last = [] if head else [name for name in found if within(name, stages(model)[-1])]
     for name, theirs in found.items():
         if name not in last:
             _fill(wanted[name], files.read(theirs.key), theirs, files.path)
@@ -100,7 +100,7 @@ def load_weights(model: nn.Module, path: Path | str, *, head: bool = True) -> Lo
         matched=tuple(name for name in matched if name not in spared),
         missing=tuple(name for name in missing if name not in spared),
         unexpected=tuple(unexpected),
-        wrong_shape={name: shapes_of for name, shapes_of in wrong.items() if name not in last},
+        wrong_shape=wrong,
         left=tuple(last),
     )  # fmt: skip
 
