@@ -33,6 +33,7 @@ from glia.vitals.bench import Bench
 from glia.vitals.capture import LARGEST_MODEL, copied
 from glia.vitals.chart import Chart, ScoreFacts, StepVitals
 from glia.vitals.listen import listen
+from glia.workbench.firstlook import plain_dropout
 from glia.workbench.session import Session
 
 ROWS, HELD = 10_000, 2_000  # of training and of held-out rows, at most
@@ -52,11 +53,13 @@ OF_THE_NETWORK = {"dropout": "dropout", "hidden_activation": "activation"}  # wh
 class Tried:
     """What the trials came to. findings: as the judge tells them. cured: a change was found that helps.
 
-    refuted: codes of findings whose own cure brought nothing. seconds: of CPU, the collecting of rows too.
+    needed: codes of findings whose cure is part of one that helps; refuted: of those whose cure brought nothing.
+    seconds: of CPU, the collecting of rows too.
     """
 
     findings: list[Finding]
     cured: bool
+    needed: frozenset[str]
     refuted: frozenset[str]
     trials: int
     seconds: float
@@ -108,30 +111,41 @@ def second_look(
         if left <= 0:
             return None
         judge = Judge(seen, bench, ideas, left)
-        findings = [_told(f, session.recipe, own=own) for f in judge.verdict()]
-    gained = any(f.alarms and any(_gained(r) for r in f.remedies) for f in findings)
-    refuted = frozenset(f.code for f in suspected if _refuted(judge.trials, f, findings))
-    return Tried(findings, gained, refuted, len(judge.trials.known), time.process_time() - began)
+        verdict = judge.verdict()
+    helps = [r.change for f in verdict if f.alarms for r in f.remedies if _gained(r)]
+    needed = {f.code for f in suspected if f.change and any(f.change.items() <= change.items() for change in helps)}
+    refuted = {f.code for f in suspected if _tried_alone(judge.trials, f)} - needed
+    findings = [_told(f, session.recipe, own=own) for f in verdict]
+    spent = time.process_time() - began
+    return Tried(findings, bool(helps), frozenset(needed), frozenset(refuted), len(judge.trials.known), spent)
 
 
 def joined(now: Iterable[Finding], tried: Tried) -> list[Finding]:
     """What was found, as the trials left it: with the cures that help, and as a note what they do not support."""
     verdict = {(f.code, f.where): f for f in tried.findings}
-    left = []
+    left, lowered = [], list[Finding]()
     for finding in now:
         other = verdict.pop((finding.code, finding.where), None)
         if other is not None and finding.sure and not other.alarms:
             finding = replace(finding, remedies=other.remedies)  # it happened, whatever the cause
         elif other is not None:
             finding = other
-        elif finding.alarms and not finding.sure and (tried.cured or finding.code in tried.refuted):
+        elif finding.alarms and not finding.sure and _doubted(finding, tried):
             why = "its cure was tried and did not help" if finding.code in tried.refuted else "another cure helps"
             finding = replace(finding.noted(), why=f"{finding.why}; {why}")
+            lowered.append(finding)
         left.append(finding)
+    if lowered and not any(f.alarms for f in [*left, *verdict.values()]):
+        # No cure is known, and yet it failed: the likeliest symptom says so.
+        left[left.index(lowered[0])] = replace(lowered[0], severity="warning")
     # What the judge puts first is the likelier cause.
     places = {(f.code, f.where): place for place, f in enumerate(tried.findings)}
     every = sorted([*left, *verdict.values()], key=lambda f: places.get((f.code, f.where), len(places)))
     return sorted(every, key=lambda f: SEVERITIES.index(f.severity))
+
+
+def _doubted(finding: Finding, tried: Tried) -> bool:
+    return finding.code not in tried.needed and (tried.cured or finding.code in tried.refuted)
 
 
 def typed(change: Mapping[str, Any], recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -164,6 +178,7 @@ def rehearsed(session: Session, start: nn.Module, seconds: float) -> Bench | Non
     train, task, device = session.recipe.train, session.data.task, torch.device(session.recipe.train.device)
     model, step = copied([start])[0].to(device), session.step
     own = session.recipe.model.model == "custom"
+    plain_dropout(model)
     if isinstance(model, Ensemble):
         # Trials of members that never see a fold of the rows would say little: all see all, and held-out rows decide.
         options: dict[str, Any] = {"weight": torch.tensor(task.weights)} if task.weights else {}
@@ -259,7 +274,10 @@ def _doable(change: Mapping[str, Any], recipe: Recipe) -> bool:
 
 def _told(finding: Finding, recipe: Recipe, *, own: bool) -> Finding:
     """With remedies as settings; without those that brought nothing."""
-    remedies = tuple(_typed_remedy(r, recipe) for r in finding.remedies if r.trial is None or _gained(r))
+    kept = [r for r in finding.remedies if r.trial is None or _gained(r)]
+    if len(kept) == 2 and _as_good(kept[1], kept[0]):
+        kept = kept[1:]
+    remedies = tuple(_typed_remedy(r, recipe) for r in kept)
     if finding.code == "GL316" and remedies:
         where = "the settings" if not own else "the settings, or what they make up for"
         return replace(finding, where=where, cure=f"train with {remedies[0].says}", remedies=remedies)
@@ -280,12 +298,19 @@ def _gained(remedy: Remedy) -> bool:
     return not math.isfinite(trial.before) or trial.after > trial.before + NO_GAIN
 
 
-def _refuted(trials: Trials, finding: Finding, told: Iterable[Finding]) -> bool:
-    """Was its own cure tried to the end, and is nothing told of it?"""
+def _as_good(part: Remedy, whole: Remedy) -> bool:
+    """Does a part of a set of changes do nearly what the whole does?"""
+    fewer = part.change.items() < whole.change.items()
+    return (
+        fewer and part.trial is not None and whole.trial is not None and part.trial.after > whole.trial.after - NO_GAIN
+    )
+
+
+def _tried_alone(trials: Trials, finding: Finding) -> bool:
+    """Was its own cure tried to the end?"""
     ideas = from_findings([finding])
     outcome = trials.known.get(trials.key(ideas[0].change)) if ideas else None
-    helped = any(f.code == finding.code and f.alarms and f.remedies for f in told)
-    return outcome is not None and not outcome.error and not helped
+    return outcome is not None and not outcome.error
 
 
 def _optimizer_named(kind: str) -> str:
