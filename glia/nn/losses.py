@@ -1,4 +1,5 @@
-"""Losses from logits: (outputs, targets) -> the mean over the batch. Each has a form that gives a number a row.
+"""Losses from logits: (outputs, targets) -> the mean over the batch. Each has a form that gives a number a row, save
+those that compare the rows with each other (`glia.nn.embedding_losses`); `build` makes all of them.
 
 The mean of the rows is always the loss, class weights or not. (torch divides a weighted cross-entropy by the sum of the
 batch's weights instead, so that a row's share depends on its neighbours.) Half precision is lifted to float32.
@@ -15,10 +16,22 @@ from torch.nn import functional as F
 
 from glia.catalog import entry as catalog
 from glia.errors import GliaError
+from glia.nn.ctc import ctc_rows
+from glia.nn.dice import dice_rows
+from glia.nn.precision import exact
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 _TENSORS = ("weight", "pos_weight")
-_RANGES = {"label_smoothing": (0.0, 1.0), "alpha": (0.0, 1.0), "gamma": (0.0, inf), "delta": (1e-12, inf)}
+_RANGES = {
+    "label_smoothing": (0.0, 1.0),
+    "alpha": (0.0, 1.0),
+    "gamma": (0.0, inf),
+    "delta": (1e-12, inf),
+    "blank": (0, inf),
+    "smooth": (1e-12, inf),
+    "margin": (0.0, inf),
+    "temperature": (1e-4, inf),
+}
 
 
 def build(name: str, **options: Any) -> Loss:
@@ -33,6 +46,8 @@ def build(name: str, **options: Any) -> Loss:
 def per_row(name: str, **options: Any) -> Loss:
     """The loss of that name as a function (outputs, targets) -> (N,), whose mean is that of `build`."""
     entry, given = _checked(name, options)
+    if entry.name not in _PER_ROW:
+        raise GliaError(f"{entry.name} has no value a row", expected="a loss that does not compare rows")
     return partial(_PER_ROW[entry.name], **given)
 
 
@@ -176,12 +191,14 @@ _PER_ROW: dict[str, Callable[..., Tensor]] = {
     "half_mse": _half_mse_rows,
     "mae": _mae_rows,
     "huber": _huber_rows,
+    "ctc": ctc_rows,
+    "dice": dice_rows,
 }
 
 
 def _classes(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Logits in full precision; targets as indices (N,) or floats (N, C)."""
-    logits = _exact(logits)
+    logits = exact(logits)
     if targets.ndim == logits.ndim:
         if targets.shape != logits.shape:
             raise _mismatch(logits, targets)
@@ -199,7 +216,7 @@ def _alike(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Both in full precision and of one shape: broadcasting (N, 1) against (N,) would compare all with all."""
     if outputs.shape != targets.shape:
         raise _mismatch(outputs, targets)
-    outputs = _exact(outputs)
+    outputs = exact(outputs)
     return outputs, targets.to(outputs.dtype)
 
 
@@ -207,13 +224,11 @@ def _mismatch(outputs: Tensor, targets: Tensor) -> GliaError:
     return GliaError(f"targets do not have the outputs' shape {tuple(outputs.shape)}", got=tuple(targets.shape))
 
 
-def _exact(values: Tensor) -> Tensor:
-    return values if values.dtype in (torch.float32, torch.float64) else values.float()
-
-
 def _checked(name: str, options: dict[str, Any]) -> tuple[catalog.Entry, dict[str, Any]]:
     """The entry, and its options: known, in range, weights as tensors."""
     entry = catalog.find("losses", name)
+    if entry.facts["form"] == "players":
+        raise GliaError(f"{entry.name} is no loss of outputs and targets", hint="glia.nn.adversarial.build makes it")
     given = catalog.options(entry, options, entry.facts["options"])
     made = {key: _number(entry, key, value) for key, value in given.items() if value is not None}
     return entry, made

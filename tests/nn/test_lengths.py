@@ -1,5 +1,7 @@
 """Rows of different lengths: a batch gives what each row gives alone, forwards and backwards."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -68,7 +70,12 @@ KINDS = [
 @pytest.mark.parametrize(("kind", "options"), KINDS, ids=["rnn", "rnn-relu", "gru", "lstm", "lstm-projected"])
 @pytest.mark.parametrize("packs", [False, True], ids=["turned", "packed"])
 def test_a_padded_batch_gives_what_its_rows_give_alone(
-    packs: bool, kind: type[nn.RNNBase], options: dict, layers: int, both: bool, monkeypatch: pytest.MonkeyPatch
+    packs: bool,
+    kind: type[nn.RNNBase],
+    options: dict[str, Any],
+    layers: int,
+    both: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ln, "_packs", lambda x: packs)
     torch.manual_seed(0)

@@ -10,7 +10,7 @@ from sklearn.metrics import log_loss
 from torch import Tensor
 from torch.nn import functional as F
 
-from glia.catalog.entry import entries, find, names
+from glia.catalog.entry import entries, find
 from glia.errors import GliaError
 from glia.nn import losses
 
@@ -23,6 +23,7 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 LABELS = torch.randint(C, (N,), generator=torch.Generator().manual_seed(1))
 ANSWERS = (draw(N, L, seed=2) > 0).double()
+SPELLED = torch.tensor([[1, 2, 2], [3, -1, -1], [1, 1, -1], [-1, -1, -1]]).repeat(3, 1)
 WEIGHT = torch.tensor([0.5, 1.0, 2.0, 0.1])
 CASES: dict[str, list[tuple[dict[str, Any], Tensor, Tensor]]] = {
     "cross_entropy": [
@@ -45,12 +46,20 @@ CASES: dict[str, list[tuple[dict[str, Any], Tensor, Tensor]]] = {
     "half_mse": [({}, draw(N, L), draw(N, L, seed=5))],
     "mae": [({}, draw(N, L), draw(N, L, seed=5))],
     "huber": [({"delta": 0.7}, draw(N, L), draw(N, L, seed=5))],
+    "ctc": [
+        ({}, draw(N, 7, C), SPELLED),
+        ({"blank": 3}, draw(N, 7, C), torch.where(SPELLED > 0, SPELLED - 1, SPELLED)),
+    ],
+    "dice": [
+        ({}, draw(N, C, 2, 3), LABELS[:, None, None].expand(N, 2, 3)),
+        ({"smooth": 0.1}, draw(N, L, 5), (draw(N, L, 5, seed=7) > 0).double()),
+    ],
 }
 EVERY = [(name, *case) for name, cases in CASES.items() for case in cases]
 
 
 def test_every_loss_of_the_catalogue_is_here() -> None:
-    assert set(CASES) == set(names("losses"))
+    assert set(CASES) == {entry.name for entry in entries("losses") if entry.facts["form"] == "rows"}
 
 
 @pytest.mark.parametrize(("name", "options", "outputs", "targets"), EVERY)
@@ -149,15 +158,33 @@ def test_stable_far_out(name: str, size: float, dtype: torch.dtype) -> None:
     assert plain == pytest.approx([np.logaddexp(0, -value), np.logaddexp(0, value)], rel=1e-5, abs=1e-6)
 
 
-@pytest.mark.parametrize("entry", entries("losses"), ids=lambda entry: entry.name)
+@pytest.mark.parametrize("size", [1e4, -1e4])
+@pytest.mark.parametrize(("name", "options", "outputs", "targets"), EVERY)
+def test_outputs_however_far_out_give_a_finite_loss_and_gradient(
+    name: str, options: dict[str, Any], outputs: Tensor, targets: Tensor, size: float
+) -> None:
+    """Every loss, with outputs of either sign of that size, in the first number or in all."""
+    first = torch.zeros_like(outputs)
+    first.flatten(1 if first.ndim > 1 else 0)[..., 0] = 1
+    for far in (outputs * size, first * size, torch.full_like(outputs, size)):
+        for dtype in (torch.float32, torch.float16):
+            logits = far.clamp(-abs(size), abs(size)).to(dtype).requires_grad_()
+            rows = losses.per_row(name, **options)(logits, targets)
+            rows.mean().backward()
+            assert rows.isfinite().all() and rows.dtype == torch.float32
+            assert logits.grad is not None and logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("entry", [find("losses", name) for name in CASES], ids=lambda entry: entry.name)
 def test_facts_say_what_the_loss_takes(entry: Any) -> None:
     made = {"label_smoothing": 0.1, "delta": 2.0, "gamma": 1.0, "alpha": 0.5, "weight": WEIGHT, "pos_weight": [1, 2, 3]}
+    made |= {"blank": 2, "smooth": 0.5}
     for option in entry.facts["options"]:
         assert callable(losses.build(entry.name, **{option: made[option]}))
-    for _, outputs, targets in CASES[entry.name]:
+    for given, outputs, targets in CASES[entry.name]:
         kind = "int64" if targets.dtype == torch.int64 else "float32"
         assert kind in entry.facts["dtype"]
-        assert losses.build(entry.name)(outputs, targets).isfinite()
+        assert losses.build(entry.name, **given)(outputs, targets).isfinite()
 
 
 @pytest.mark.parametrize(
@@ -197,6 +224,13 @@ def test_targets_that_do_not_fit(name: str, outputs: Tensor, targets: Tensor, me
         losses.build("focal", weight=[1.0])(draw(5, 1), draw(5, 1))
     with pytest.raises(GliaError, match="focal loss of classes; got alpha"):
         losses.build("focal", alpha=0.5)(draw(5, 3), LABELS[:5] % 3)
+
+
+def test_losses_of_another_form_say_so() -> None:
+    with pytest.raises(GliaError, match="gan_wasserstein is no loss of outputs and targets.*adversarial.build"):
+        losses.build("wgan_gp")
+    with pytest.raises(GliaError, match="triplet has no value a row"):
+        losses.per_row("triplet")
 
 
 def test_none_means_not_given() -> None:
