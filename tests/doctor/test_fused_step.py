@@ -51,3 +51,4 @@ def test_what_the_kernel_cannot_take_or_the_script_chose_stays():
     assert _fused(adam, groups_of(net, fused=False))[0]["fused"] is False
     assert "fused" not in _fused(adam, groups_of(net, differentiable=True))[0]
     assert "fused" not in _fused(adam, groups_of(nn.Linear(2, 2, device="meta")))[0]
+    assert "fused" not in _fused(adam, groups_of(nn.Conv2d(2, 2, 3).to(memory_format=torch.channels_last)))[0]
