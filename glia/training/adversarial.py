@@ -8,22 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional as F
 
-from glia.errors import GliaError, unknown
+from glia.errors import GliaError
+from glia.nn import adversarial as losses
 from glia.training.metrics import Metric
 from glia.training.steps import Outcome, Step, unpack
 
-LOSSES = ("non_saturating", "wasserstein")
 
-
-def adversarial(loss: str = "non_saturating", *, penalty: float = 10.0) -> Step:
+def adversarial(loss: str = "non_saturating", **options: Any) -> Step:
     """A Step that trains a GAN: a model with `generator`, `discriminator`, `latent` and `real` (glia.models.gan.GAN).
 
-    "non_saturating": the discriminator's loss is softplus(-D(x)) + softplus(D(G(z))), the generator's is
-    softplus(-D(G(z))) (section 3 there). "wasserstein": D(G(z)) - D(x) plus `penalty` times the mean of
-    (|gradient of D| - 1)^2 on lines from true rows to made ones (algorithm 1 of Gulrajani), and -D(G(z)); its
-    discriminator should have no batch norm.
+    loss: "non_saturating", "minimax", "hinge" or "wasserstein", as in `glia.nn.adversarial`; options: of the last,
+    whose discriminator should have no batch norm, `penalty`.
 
     Both players move at once, on the same noise, each by its own loss alone; the papers let the discriminator move
     first, once or several times. To give it more, let it have a larger rate (`discriminator_lr` of the models).
@@ -32,10 +28,7 @@ def adversarial(loss: str = "non_saturating", *, penalty: float = 10.0) -> Step:
     since each is measured against the other player: `fit(..., valid_every=epochs)` keeps the last ones.
     A batch is as everywhere, its targets are not looked at, or the rows alone.
     """
-    if loss not in LOSSES:
-        raise unknown("adversarial loss", loss, LOSSES)
-    if penalty < 0:
-        raise GliaError("penalty of an adversarial loss", got=penalty, expected="0 or more")
+    rule = losses.build(f"gan_{loss.removeprefix('gan_')}", **options)
 
     def step(model: nn.Module, batch: Any) -> Outcome:
         maker, judge = _players(model)
@@ -43,14 +36,9 @@ def adversarial(loss: str = "non_saturating", *, penalty: float = 10.0) -> Step:
         real: Tensor = model.real(x) if hasattr(model, "real") else x  # type: ignore[operator]
         made = maker(torch.randn(len(x), model.latent, device=x.device))  # type: ignore[call-overload]
         seen, fooled, tempting = judge(real), judge(made.detach()), _frozen(judge)(made)
-        if loss == "wasserstein":
-            judges = fooled.float().mean() - seen.float().mean()
-            makers = -tempting.float().mean()
-            if torch.is_grad_enabled() and penalty:
-                judges = judges + penalty * _slope_penalty(judge, real.detach(), made.detach())
-        else:
-            judges = F.softplus(-seen.float()).mean() + F.softplus(fooled.float()).mean()
-            makers = F.softplus(-tempting.float()).mean()
+        judges, makers = rule.discriminator(seen, fooled), rule.generator(tempting)
+        if isinstance(rule, losses.Wasserstein) and rule.penalty and torch.is_grad_enabled():
+            judges = judges + rule.penalty * losses.gradient_penalty(judge, real, made)
         # The value is the discriminator's loss, the gradient that of both: neither reaches the other's weights.
         both = judges + (makers - makers.detach())
         return Outcome(both, len(x), makers.detach() * len(x))
@@ -82,14 +70,6 @@ class _frozen:
     def __call__(self, x: Tensor) -> Tensor:
         out: Tensor = functional_call(self.net, self.state, (x,))
         return out
-
-
-def _slope_penalty(judge: nn.Module, real: Tensor, made: Tensor) -> Tensor:
-    """Mean of (|gradient of D at a random point between| - 1)^2 over pairs of rows."""
-    share = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
-    between = torch.lerp(made.float(), real.float(), share).requires_grad_()
-    (slope,) = torch.autograd.grad(judge(between).float().sum(), between, create_graph=True)
-    return (slope.flatten(1).norm(dim=1) - 1).square().mean()
 
 
 def _unused(outputs: Tensor, targets: Tensor) -> Tensor:

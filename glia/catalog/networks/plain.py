@@ -35,6 +35,13 @@ ENTRIES = (
         {"inputs": ("table", "image", "tensor"), "rows": (0, inf), "train": _PLAIN | {"lr": 1e-2, "patience": 10}},
     ),
     Entry(
+        "perceptron",
+        "glia.models.perceptron:perceptron",
+        "threshold units, trained by Rosenblatt's rule: says yes or no, never how likely",
+        "Rosenblatt 1958, Psychological Review 65",
+        {"inputs": ("table", "image", "tensor"), "rows": (0, inf)},
+    ),
+    Entry(
         "tabm",
         "glia.models.tabular:tabm",
         "an ensemble with shared weights: the default for tables of 1,000 rows and more",
@@ -50,4 +57,4 @@ ENTRIES = (
     ),
 )
 
-ALIASES = {"perceptron": "linear", "logistic": "linear", "ridge": "linear", "packed_folds": "folds"}
+ALIASES = {"logistic": "linear", "ridge": "linear", "packed_folds": "folds"}
