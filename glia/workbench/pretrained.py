@@ -15,6 +15,7 @@ from glia.models.keys import OURS
 from glia.models.normalise import Normalise
 from glia.models.weights import Files, Loaded, load_weights
 from glia.recipe import Recipe
+from glia.runs.folder import RunFolder
 from glia.training.transfer import Thawing, discriminate, evenly
 from glia.workbench.plan import Choice
 
@@ -40,15 +41,29 @@ def wanted(recipe: Recipe) -> bool:
     return any(one is not None for one in asked)
 
 
-def check(recipe: Recipe, *, own: bool) -> None:
-    """Raise GliaError, before any data are read, for weights that are not there or for what would rest untrained."""
-    if recipe.model.pretrained is not None:
-        Files.of(recipe.model.pretrained)
-    elif recipe.train.freeze not in (None, 0) and not own:
+def checked(recipe: Recipe, *, own: bool) -> Recipe:
+    """The recipe, with the network and its size as in the run of ours that the weights are from, if they are.
+
+    Raises GliaError, before any data are read, for weights that are not there or for what would rest untrained.
+    """
+    path = recipe.model.pretrained
+    if path is not None:
+        Files.of(path)
+        return recipe if own or not (Path(path) / "recipe.toml").is_file() else _as_the_run(recipe, path)
+    if recipe.train.freeze not in (None, 0) and not own:
         raise GliaError(
             "frozen stages would stay as they were drawn", got=f"freeze={recipe.train.freeze} without weights",
             hint="pretrained=weights.safetensors",
         )  # fmt: skip
+    return recipe
+
+
+def _as_the_run(recipe: Recipe, path: str) -> Recipe:
+    """Its network where none was named, and the same sizes unless others were asked for."""
+    theirs = RunFolder.open(path).recipe.model
+    if theirs.model == "custom" or recipe.model.model not in ("auto", theirs.model):
+        return recipe
+    return recipe.updated(model=theirs.model, **theirs.options() | recipe.model.options())
 
 
 def begin(recipe: Recipe, model: nn.Module, task: Task) -> Transfer:

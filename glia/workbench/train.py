@@ -76,7 +76,7 @@ def train(
         recipe = recipe.updated(source=source)
     recipe = with_full_paths(recipe)
     own = model if isinstance(model, nn.Module) else None
-    pretrained.check(recipe, own=own is not None)
+    recipe = pretrained.checked(recipe, own=own is not None)
     _use_threads(recipe)
     # For a network of one's own the settings are those of a plain one.
     made = plan(recipe if own is None else recipe.updated(model="mlp"), data)

@@ -94,6 +94,15 @@ def test_everything_is_written_down_and_can_be_repeated(place: Path) -> None:
     assert glia.open(run.folder).evaluate(place / "three.npz")["accuracy"] > 0.9
 
 
+def test_a_run_brings_its_network(place: Path) -> None:
+    """Neither its name nor its size need be given; what is given counts."""
+    settings: dict[str, Any] = {"epochs": 1, "baselines": False, "pretrained": str(place / "first"), "runs": place}
+    run = glia.train(place / "three.npz", **settings)
+    assert (run.recipe.model.model, run.recipe.model.width) == ("resnet8", 4)
+    with pytest.raises(GliaError, match="of another size"):
+        glia.train(place / "three.npz", width=8, **settings)
+
+
 def test_the_same_answers_keep_their_head(place: Path) -> None:
     run, told = train(place, source=place / "four.npz", pretrained=str(place / "first"), epochs=1, lr=1e-9)
     assert not any("not loaded" in line or "stays new" in line for line in told)
@@ -208,12 +217,12 @@ def test_published_names_bring_the_scale_of_imagenet(place: Path) -> None:
     from glia.models.build import build_for
 
     try:
-        body = build_for("resnet18", glia.prepare(place / "three.npz"))
+        body = build_for("resnet18", glia.prepare(place / "three.npz"), width=4)
     except GliaError:
         pytest.skip("no resnet18 in the catalogue")
     keys = {key.removeprefix("network."): value for key, value in body.state_dict().items() if "normalise" not in key}
     save_file(keys, place / "resnet18.safetensors")
-    settings = {"model": "resnet18", "width": None, "pretrained": str(place / "resnet18.safetensors"), "epochs": 1}
+    settings = {"model": "resnet18", "pretrained": str(place / "resnet18.safetensors"), "epochs": 1}
     run, told = train(place, name="published", limit_rows=40, **settings)
     assert torch.allclose(weights(run)["normalise.mean"].flatten(), torch.tensor(IMAGENET_MEAN))
     assert any("(torchvision)" in line for line in told)
