@@ -21,6 +21,8 @@ _WHERE = {
     "fit": "glia.training.loop:fit",
     "Moment": "glia.training.loop:Moment",
     "supervised": "glia.training.steps:supervised",
+    "trace": "glia.tracing.trace:trace",
+    "Trace": "glia.tracing.rows:Trace",
     "listen": "glia.vitals.listen:listen",
     "Chart": "glia.vitals.chart:Chart",
     "examine": "glia.doctor.judge:examine",

@@ -15,7 +15,7 @@ FLOORS = [
     ["nn", "optim", "data", "vitals", "runs"],
     ["models", "doctor", "training"],
     ["predict", "report"],
-    ["workbench"],
+    ["workbench", "tracing"],
     ["estimators"],
     ["cli"],
 ]

@@ -105,6 +105,27 @@ def export(
     verb.run(run, out, overwrite=overwrite)
 
 
+@app.command()
+def trace(
+    what: Annotated[
+        Path,
+        typer.Argument(metavar="WHAT", help="A run folder, or a network with its numbers in a .toml or .json file."),
+    ],
+    row: Annotated[int | None, typer.Option(help="Which row of a run's data, from 0.")] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", help="Rows other than those that the run was trained on.")
+    ] = None,
+    loss: Annotated[str | None, typer.Option(help="A loss by name; that of the run or the file if not given.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Show the update at this learning rate too.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page instead.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Show the forward and the backward pass of a network by hand: every sum, every gradient, every new weight."""
+    from glia.cli import trace as verb
+
+    verb.run(what, row=row, source=source, loss=loss, lr=lr, html=html, overwrite=overwrite)
+
+
 @app.command(name="list")
 def list_(
     kind: Annotated[
@@ -112,6 +133,9 @@ def list_(
     ] = "",
     name: Annotated[str, typer.Argument(help="One name, for all that is known of it.")] = "",
     runs: Runs = Path("runs"),
+    size: Annotated[
+        str, typer.Option("--input", help="Of a model's layer table: 3,32,32 for pictures, 128 for tokens.")
+    ] = "",
 ) -> None:
     """What there is by name: models, activations, losses, optimizers, schedules, metrics, ... and your runs."""
     from glia.cli import list as verb
