@@ -12,6 +12,7 @@ _KINDS = {  # table -> one of its things, as people say it
     "augmentations": "augmentation",
     "causes": "cause",
     "inits": "initialisation",
+    "layers": "layer",
     "losses": "loss",
     "metrics": "metric",
     "models": "model",

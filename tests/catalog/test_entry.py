@@ -100,6 +100,21 @@ def test_tasks_agree_with_task(entry: Entry) -> None:
     assert entry.name in find("metrics", task.metric).facts["tasks"]
 
 
+@pytest.mark.parametrize("entry", entries("layers"), ids=lambda entry: entry.name)
+def test_layers_give_the_shapes_of_their_examples(entry: Entry) -> None:
+    arguments, given, made = entry.facts["example"]
+    layer = load(entry)(**arguments)
+    if entry.name == "learned_positions":
+        x: torch.Tensor | int = made[0]
+    else:
+        x = torch.zeros(given, dtype=torch.long) if entry.facts.get("tokens") else torch.randn(given)
+    outputs = layer(x)
+    assert (outputs[0] if isinstance(outputs, tuple) else outputs).shape == torch.Size(made)
+    for rank, factory in entry.facts.get("by_rank", {}).items():
+        other = load(Entry(entry.name, factory, ""))(**arguments)
+        assert other(torch.randn(2, 3, *[4] * (rank - 2))).ndim == rank
+
+
 def test_norms_by_rank_take_inputs_of_that_rank() -> None:
     for rank, factory in find("norms", "batch").facts["by_rank"].items():
         norm = load(Entry("batch", factory, ""))(3)
