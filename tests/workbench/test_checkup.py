@@ -108,8 +108,9 @@ def test_a_rate_that_is_far_too_high(tmp_path: Path) -> None:
     found: list[Finding] = []
     with pytest.raises(NonFinite):
         glia.train(
-            "digits", runs=tmp_path, found=found.append, lr=1000.0, epochs=2, threads=1, optimizer="sgd", clip=0.0
-        )
+            "digits", runs=tmp_path, found=found.append, lr=1000.0, epochs=2, threads=1, optimizer="sgd", clip=0.0,
+            trial_time=0,
+        )  # fmt: skip
     assert {"GL302", "GL313"} <= {f.code for f in found}
     assert {f.cause for f in found} == {"lr_too_high"}
     run = glia.open(tmp_path / "digits")
