@@ -27,8 +27,10 @@ class Perceptron(nn.Module):
     own, which says yes where its sum is above 0. A unit is never in doubt, so shares are 0 or 1.
 
     A threshold has no gradient. Backwards the sums stand in for it, and then the gradient of cross-entropy along a sum
-    is what the unit said less what is true, 0, 1 or -1: with batches of one row and plain SGD at any rate the training
-    loop takes the very steps of the rule (`fit`), with larger batches their mean.
+    is what the unit said less what is true, 0, 1 or -1: with batches of one row and plain SGD the training loop takes
+    the very steps of the rule (`fit`), with larger batches their mean. From weights of 0 the rate only scales them. The
+    loss is then SURE times the share of wrong rows, so the best weights on validation rows are those with the fewest
+    mistakes: the pocket of Gallant 1990.
     """
 
     published_keys: ClassVar[Mapping[str, tuple[Rename, ...]]] = {}

@@ -105,7 +105,7 @@ CENTRES = 1.5 * torch.stack([ANGLES.cos(), ANGLES.sin()], 1)
 
 @pytest.mark.parametrize(
     ("loss", "hidden", "lr", "share", "epochs", "near"),
-    [("non_saturating", (128, 128), 2e-3, 2.0, 20, 1500), ("wasserstein", (64, 64), 1e-3, 4.0, 12, 800)],
+    [("non_saturating", (64, 64), 3e-3, 2.0, 12, 1400), ("wasserstein", (64, 64), 1e-3, 4.0, 10, 700)],
 )
 def test_it_learns_a_ring_of_eight_blobs(
     loss: str, hidden: tuple[int, ...], lr: float, share: float, epochs: int, near: int
