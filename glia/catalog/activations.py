@@ -3,7 +3,7 @@
 Facts: range (lowest and highest output); saturates ("both" ends go flat, "left" only, or None); init (name of the
 fitting initialisation); gain (what multiplies its standard deviation). The gains of ReLU's smooth kin are 1 / sqrt(E
 f(z)^2), z ~ N(0, 1): they keep the second moment from layer to layer, as equation 10 of He et al. does for ReLU. For
-sigmoid and tanh the gains are torch's, for SELU the 1 of its paper.
+sigmoid and tanh the gains are torch's (the hard sigmoid has the sigmoid's), for SELU the 1 of its paper.
 Without norms GELU and SiLU hold the signal for some eight layers only: in ten it grows 1.4 and 3 times, then faster.
 """
 
@@ -57,10 +57,45 @@ ENTRIES = (
         {"range": (-0.2785, inf), "saturates": "left", "init": _HE_INIT, "gain": 1.6765},
     ),
     Entry(
+        "mish",
+        "torch.nn:Mish",
+        "z tanh(softplus(z)): near SiLU, a little lower below 0",
+        "Misra 2020, arXiv 1908.08681",
+        {"range": (-0.3089, inf), "saturates": "left", "init": _HE_INIT, "gain": 1.4868},
+    ),
+    Entry(
+        "hardswish",
+        "torch.nn:Hardswish",
+        "SiLU from straight lines and a parabola, z relu6(z + 3) / 6: for small devices",
+        "Howard et al. 2019, arXiv 1905.02244, section 5.2",
+        {"range": (-0.375, inf), "saturates": "left", "init": _HE_INIT, "gain": 1.7367},
+    ),
+    Entry(
+        "relu6",
+        "torch.nn:ReLU6",
+        "ReLU that ends at 6, so that low precision can hold it",
+        "Howard et al. 2017, arXiv 1704.04861",
+        {"range": (0.0, 6.0), "saturates": "both", "init": _HE_INIT, "gain": 2**0.5},
+    ),
+    Entry(
+        "softplus",
+        "torch.nn:Softplus",
+        "log(1 + exp(z)): a smooth ReLU, always above 0; for outputs such as a spread",
+        "Dugas et al. 2001, NeurIPS 13",
+        {"range": (0.0, inf), "saturates": "left", "init": _HE_INIT, "gain": 1.0419},
+    ),
+    Entry(
         "sigmoid",
         "torch.nn:Sigmoid",
         "1 / (1 + exp(-z)): between 0 and 1; flat at both ends",
         "Rumelhart et al. 1986, Nature 323",
+        {"range": (0.0, 1.0), "saturates": "both", "init": _GLOROT_INIT, "gain": 1.0},
+    ),
+    Entry(
+        "hardsigmoid",
+        "torch.nn:Hardsigmoid",
+        "sigmoid from straight lines, relu6(z + 3) / 6: for gates on small devices",
+        "Howard et al. 2019, arXiv 1905.02244, section 5.2",
         {"range": (0.0, 1.0), "saturates": "both", "init": _GLOROT_INIT, "gain": 1.0},
     ),
     Entry(

@@ -6,8 +6,8 @@ from); needs ("generator", "batch" or None).
 
 from glia.catalog.entry import Entry
 
-_RELU_KIN = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu")
-_SIGMOID_KIN = ("sigmoid", "tanh", "softmax", "linear")
+_RELU_KIN = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "hardswish", "relu6", "softplus")
+_SIGMOID_KIN = ("sigmoid", "hardsigmoid", "tanh", "softmax", "linear")
 _GLOROT, _HE = "Glorot and Bengio 2010, AISTATS, equation 16", "He et al. 2015, arXiv 1502.01852, equation 10"
 
 ENTRIES = (

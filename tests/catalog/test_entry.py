@@ -70,7 +70,9 @@ def test_activation_facts(entry: Entry) -> None:
     assert {(False, False): None, (True, False): "left", (True, True): "both"}[flat] == entry.facts["saturates"]
 
 
-@pytest.mark.parametrize("name", ["relu", "leaky_relu", "elu", "gelu", "silu", "selu"])
+@pytest.mark.parametrize(
+    "name", ["relu", "leaky_relu", "elu", "gelu", "silu", "selu", "mish", "hardswish", "relu6", "softplus"]
+)
 def test_gains_keep_the_second_moment(name: str) -> None:
     """E[(gain f(z))^2] = 1 for z ~ N(0, 1), by numerical integration."""
     z = torch.linspace(-12, 12, 200_001, dtype=torch.float64)

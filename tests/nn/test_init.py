@@ -51,7 +51,16 @@ def test_orthogonal() -> None:
 
 @pytest.mark.parametrize(
     ("activation", "depth"),
-    [("relu", 20), ("leaky_relu", 20), ("elu", 20), ("selu", 20), ("tanh", 20), ("gelu", 10), ("silu", 8)],
+    [
+        ("relu", 20),
+        ("leaky_relu", 20),
+        ("elu", 20),
+        ("selu", 20),
+        ("tanh", 20),
+        ("gelu", 10),
+        ("silu", 8),
+        ("mish", 10),
+    ],
 )
 def test_the_signal_keeps_its_size_through_many_layers(activation: str, depth: int) -> None:
     layers: list[nn.Module] = []
