@@ -24,6 +24,9 @@ LEAST = 0.03  # the rate of the first stage is not smaller than this share of th
 RECORD = "weights.json"
 
 
+NO_GRADIENT, FROZEN = "GL206", "GL209"  # rules on what does not train
+
+
 @dataclass(frozen=True)
 class Transfer:
     """What a run begins with. lines: what people should hear of it."""
@@ -114,6 +117,12 @@ def _settled(recipe: Recipe, model: nn.Module, record: dict[str, Any], choices: 
     if decay != 1:
         discriminate(model, decay, thawing.stages)
     return thawing, recipe.updated(freeze=thawing.frozen, unfreeze_at=thawing.at, lr_decay=decay)
+
+
+def planned(thawing: Thawing) -> set[str]:
+    """Rules of the doctor whose symptom is the plan itself: what thaws late has had no gradient before."""
+    codes = {NO_GRADIENT} if thawing.frozen else set()
+    return codes | ({FROZEN} if codes and len(thawing.at) >= thawing.frozen else set())
 
 
 def usual_decay(stages: int) -> float:

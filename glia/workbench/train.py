@@ -151,6 +151,8 @@ def _checkup(session: Session, found: Found, busy: Busy, *, force: bool) -> Chec
         return None
     checkup = Checkup(session, found, busy)
     checkup.before(force=force)
+    if session.thawing is not None:  # at the first look all parts train; afterwards some rest by plan
+        checkup.skip |= pretrained.planned(session.thawing)
     return checkup
 
 

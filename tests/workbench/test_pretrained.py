@@ -87,6 +87,7 @@ def test_everything_is_written_down_and_can_be_repeated(place: Path) -> None:
     assert recipe.train.freeze == 4 and recipe.train.unfreeze_at == (2, 2, 3, 3) and 0 < recipe.train.lr_decay < 1
     choices = {choice["setting"]: choice["why"] for choice in json.loads((run.folder / "choices.json").read_text())}
     assert {"normalise", "freeze", "lr_decay", "lr"} <= set(choices)
+    assert not {f["name"] for f in run.findings} & {"frozen-parameters", "parameter-without-gradient"}, told
     assert not [f for f in run.findings if f["severity"] != "note"], told
     again = glia.train(recipe=recipe, runs=place, name="again")
     for name, value in weights(run).items():
