@@ -16,7 +16,6 @@ from glia.data.task import Task
 from glia.errors import GliaError
 from glia.models.keys import Rename
 from glia.nn.attention import Attention, Cache, check_heads, padding_mask
-from glia.nn.init import initialise
 from glia.nn.positions import Sinusoidal
 
 
@@ -151,11 +150,11 @@ class Transformer(nn.Module):
         return [(Cache(), Cache()) for _ in self.decoder]
 
     def stages(self) -> list[list[str]]:
-        ends = [["embed"]] if self.output is None else [["embed", "embed_target"]]
-        layers = [[f"encoder.{i}"] for i in range(len(self.encoder))] + [
-            [f"decoder.{i}"] for i in range(len(self.decoder))
-        ]
-        return [*ends, *layers] if self.output is None else [*ends, *layers, ["output"]]
+        reads = [[f"encoder.{number}"] for number in range(len(self.encoder))]
+        writes = [[f"decoder.{number}"] for number in range(len(self.decoder))]
+        if self.output is None:
+            return [["embed"], *reads, *writes]
+        return [["embed", "embed_target"], *reads, *writes, ["output"]]
 
 
 def transformer(
@@ -182,11 +181,12 @@ def transformer(
         facts.vocabulary, width, layers, heads, inner or 4 * width,
         positions=positions or facts.length, dropout=dropout, shared=shared, pad=facts.pad,
     )  # fmt: skip
-    initialise(net, "relu", generator, scheme="xavier_uniform")
     with torch.no_grad():
         for part in net.modules():
-            if isinstance(part, nn.Linear) and part is not net.output:  # without the gain of a ReLU
+            if isinstance(part, nn.Linear):
                 nn.init.xavier_uniform_(part.weight, generator=generator)
+                if part.bias is not None:
+                    nn.init.zeros_(part.bias)
             elif isinstance(part, nn.Embedding):
                 part.weight.normal_(0.0, width**-0.5, generator=generator)
     return net
