@@ -55,15 +55,16 @@ class Inverted(nn.Module):
 
 
 def _huggingface() -> tuple[Rename, ...]:
-    stem = r"^mobilenet_v2\.conv_stem\."
+    body = r"^(?:mobilenet_v2\.)?"  # a file of the bare body lacks it
+    stem = body + r"conv_stem\."
     return (
         *(Rename(r"\.convolution", ".0"), Rename(r"\.normalization", ".1")),
         *(Rename(stem + "first_conv", "features.0"), Rename(stem + "conv_3x3", "features.1.conv.0")),
         *(Rename(stem + rf"reduce_1x1\.{i}", f"features.1.conv.{i + 1}") for i in range(2)),
-        *(Rename(rf"^mobilenet_v2\.layer\.{i}\.", f"features.{i + 2}.conv.") for i in range(16)),
+        *(Rename(body + rf"layer\.{i}\.", f"features.{i + 2}.conv.") for i in range(16)),
         *(Rename(r"\.expand_1x1", ".0"), Rename(r"\.conv\.conv_3x3", ".conv.1")),
         *(Rename(rf"\.reduce_1x1\.{i}", f".{i + 2}") for i in range(2)),
-        *(Rename(r"^mobilenet_v2\.conv_1x1", "features.18"), Rename("^classifier", "classifier.1")),
+        *(Rename(body + "conv_1x1", "features.18"), Rename("^classifier", "classifier.1")),
     )
 
 

@@ -75,6 +75,13 @@ def test_v2_answers_as_hugging_faces(width: float, side: int, tensorflow: bool) 
         assert greatest_difference(ours(noise(side)), theirs(noise(side)).logits) < 1e-5
 
 
+def test_v2_takes_a_file_of_the_bare_body() -> None:
+    theirs = MobileNetV2ForImageClassification(MobileNetV2Config(depth_multiplier=0.35)).mobilenet_v2.state_dict()
+    taken = renamed(theirs, MobileNetV2.published_keys["huggingface"])
+    ours = MobileNetV2(width=0.35).features.state_dict()
+    assert sorted(taken) == sorted(f"features.{key}" for key in ours)
+
+
 def test_v2_takes_the_names_of_timm() -> None:
     """Its layers by stage and place there: blocks.0.0 is (dw, pw), the others (pw, dw, pwl), each with a norm."""
     norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
