@@ -55,22 +55,29 @@ def _words(item: Json, key: str) -> str:
     text = plain(item[key])
     if key == "cause":
         return text.replace("_", " ")
-    return f"{text} (safe: it makes no run worse)" if key == "cure" and item.get("safe") is True else text
+    if key != "cure":
+        return text
+    # What is to be typed, where it was not tried: a trial says it itself.
+    remedies = [one for one in rows_of(item.get("remedies")) if not one.get("trial")]
+    text += "".join(f": {says}" for one in remedies if (says := str(one.get("says", ""))).startswith("--"))
+    return f"{text} (safe: it makes no run worse)" if item.get("safe") is True else text
 
 
 def _tried(remedy: Json) -> dict[str, Any] | None:
     """A cure that was tried: what it is, and the figure before and after."""
     trial = mapping_of(remedy.get("trial"))
     before, after = number(trial.get("before")), number(trial.get("after"))
-    if before is None or after is None:
+    if not trial or after is None:
         return None
+    broke = before is None  # the run did not come to any figure
+    before = before or 0.0
     steps, seeds = number(trial.get("steps")), number(trial.get("seeds"))
     how = [count(steps, "step")] if steps is not None else []
     how += [count(seeds, "seed")] if seeds is not None and seeds > 1 else []
     return {
         "says": str(remedy.get("says", "")),
         "metric": str(trial.get("metric", "")),
-        "before": digits(before, 3),
+        "before": "not finite" if broke else digits(before, 3),
         "after": digits(after, 3),
         "how": ", ".join(how),
         "better": after > before,
