@@ -75,6 +75,17 @@ def test_the_plain_mean_is_the_mean_and_leaves_the_start_out() -> None:
         torch.testing.assert_close(value, torch.stack([one[name] for one in seen]).mean(0))
 
 
+def test_the_plain_mean_is_torchs_swa() -> None:
+    model = network()
+    theirs, ours = AveragedModel(model), Average(model, plain_mean)
+    for step in range(5):
+        move(model, step)
+        theirs.update_parameters(model)
+        ours.update()
+    for name, expected in theirs.module.named_parameters():
+        torch.testing.assert_close(ours.state_dict()["weights"][name], expected.detach(), msg=name)
+
+
 def test_applied_swaps_weights_exactly_and_keeps_live_buffers() -> None:
     model = network()
     model[0].weight.data = model[0].weight.data.contiguous(memory_format=torch.channels_last)  # type: ignore[index]

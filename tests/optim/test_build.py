@@ -132,6 +132,26 @@ def test_is_torchs_own_update(name: str) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
+def test_muon_is_torchs_on_hidden_matrices_and_adamw_elsewhere() -> None:
+    model, twin = network().double(), network().double()
+    hidden = [twin.get_parameter("4.weight")]
+    rest = [p for p in twin.parameters() if p is not hidden[0]]
+    parts = (
+        torch.optim.Muon(hidden, lr=0.01, weight_decay=0.0, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=0.01, weight_decay=0.0),
+    )
+    ours = build("muon", model, 0.01, weight_decay=0.0)
+    for step in range(4):
+        x = torch.randn(8, 3, 6, 6, generator=torch.Generator().manual_seed(step), dtype=torch.float64)
+        for net, optimizers in ((model, (ours,)), (twin, parts)):
+            net.zero_grad()
+            net(x).square().mean().backward()
+            for optimizer in optimizers:
+                optimizer.step()
+    for mine, other in zip(model.parameters(), twin.parameters()):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-6)
+
+
 def test_weight_decay_leaves_norms_and_biases() -> None:
     """With no gradient to speak of, AdamW multiplies what decays by 1 - lr * decay and nothing else."""
     model = network()
