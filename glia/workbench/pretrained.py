@@ -19,8 +19,8 @@ from glia.runs.folder import RunFolder
 from glia.training.transfer import Thawing, discriminate, evenly
 from glia.workbench.plan import Choice
 
-LR_DECAY = 0.5  # from a stage to the one before it
-LEAST = 0.03  # the rate of the first stage is not smaller than this share of the head's, however many stages there are
+LR_DECAY = 0.7  # from a stage to the one before it
+LEAST = 0.1  # the rate of the first stage is not smaller than this share of the head's, however many stages there are
 RECORD = "weights.json"
 
 
