@@ -23,6 +23,15 @@ def plain_mean(updates: int) -> float:
     return updates / (updates + 1)
 
 
+def mean_from(first: int) -> Decay:
+    """The mean of the weights from update `first` on (counted from 0), before that the weights as they are (SWA).
+
+    Izmailov et al. begin after three quarters of the run, at a rate that stays high. Batch norm's figures are the live
+    network's: they fit the mean less than they fit an exponential average, and may be measured anew on training rows.
+    """
+    return lambda updates: plain_mean(max(updates - first, 0))
+
+
 class Average:
     """The running average of a model's parameters.
 

@@ -4,13 +4,39 @@ A norm that is not finite changes nothing: the gradients are left as they are, s
 see where it arose. (torch's clip_grad_norm_ would spread one NaN over every gradient.)
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import utils
 
-from glia.errors import GliaError
+from glia.errors import GliaError, unknown
+
+Clip = Callable[[], Tensor]
+"""Clips the gradients of one model, and gives their norm before that."""
+
+
+def build(how: str, model: nn.Module, limit: float) -> Clip:
+    """Clipping of all gradients of `model`: "norm", "value" or "adaptive", which leaves the output layer out.
+
+    The output layer is the module that holds the last matrix in the model's own order.
+    """
+    _check(limit)
+    if how not in _WAYS:
+        raise unknown("way to clip", how, _WAYS)
+    parameters = list(model.parameters())
+    if how != "adaptive":
+        return lambda: _WAYS[how](parameters, limit)
+    layers = [part for part in model.modules() if any(p.ndim > 1 for p in part.parameters(recurse=False))]
+    head = {id(p) for part in layers[-1:] for p in part.parameters(recurse=False)}
+    inner = [p for p in parameters if id(p) not in head]
+
+    def clip() -> Tensor:
+        norm = _measured(parameters)[1]
+        adaptive(inner, limit)
+        return norm
+
+    return clip
 
 
 def by_norm(parameters: Iterable[Tensor], limit: float) -> Tensor:
@@ -69,3 +95,10 @@ def _unit_norm(value: Tensor) -> Tensor:
 def _check(limit: float) -> None:
     if not limit > 0:
         raise GliaError("clip", got=limit, expected="a limit above 0")
+
+
+_WAYS: dict[str, Callable[[Iterable[Tensor], float], Tensor]] = {
+    "norm": by_norm,
+    "value": by_value,
+    "adaptive": adaptive,
+}

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from glia.errors import GliaError
-from glia.optim.average import Average, exponential, plain_mean
+from glia.optim.average import Average, exponential, mean_from, plain_mean
 
 
 def network() -> nn.Module:
@@ -84,6 +84,19 @@ def test_the_plain_mean_is_torchs_swa() -> None:
         ours.update()
     for name, expected in theirs.module.named_parameters():
         torch.testing.assert_close(ours.state_dict()["weights"][name], expected.detach(), msg=name)
+
+
+def test_the_mean_may_begin_late() -> None:
+    model = network()
+    average = Average(model, mean_from(3))
+    seen: list[dict[str, Tensor]] = []
+    for step in range(7):
+        move(model, step)
+        average.update()
+        seen.append(snapshot(model))
+        for name, value in average.state_dict()["weights"].items():
+            expected = torch.stack([one[name] for one in seen[min(step, 3) :]]).mean(0)
+            torch.testing.assert_close(value, expected)
 
 
 def test_applied_swaps_weights_exactly_and_keeps_live_buffers() -> None:

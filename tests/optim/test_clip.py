@@ -85,3 +85,31 @@ def test_nothing_to_clip() -> None:
 def test_a_limit_is_above_0(limit: float) -> None:
     with pytest.raises(GliaError, match="clip"):
         clip.by_norm(parameters(1.0), limit)
+
+
+@pytest.mark.parametrize("how", ["norm", "value", "adaptive"])
+def test_a_model_is_clipped_by_name(how: str) -> None:
+    def network() -> nn.Module:
+        model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(12, 4))
+        generator = torch.Generator().manual_seed(0)
+        for parameter in model.parameters():
+            parameter.data.normal_(generator=generator)
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+        return model
+
+    model, twin = network(), network()
+    whole: list[Tensor] = list(twin.parameters())
+    norm = clip.build(how, model, 0.01)()
+    torch.testing.assert_close(norm, nn.utils.get_total_norm(gradients(whole)))
+    if how == "adaptive":
+        clip.adaptive(whole[:-2], 0.01)  # without the output layer's matrix and bias
+    else:
+        (clip.by_norm if how == "norm" else clip.by_value)(whole, 0.01)
+    assert all(torch.equal(a, b) for a, b in zip(gradients([*model.parameters()]), gradients(whole)))
+
+
+def test_other_ways_to_clip_are_refused() -> None:
+    with pytest.raises(GliaError, match="unknown way to clip 'norms'.*'norm'"):
+        clip.build("norms", nn.Linear(2, 1), 1.0)
+    with pytest.raises(GliaError, match="clip; got 0"):
+        clip.build("norm", nn.Linear(2, 1), 0.0)
