@@ -38,6 +38,7 @@ from glia.workbench.session import Session
 
 ROWS, HELD = 10_000, 2_000  # of training and of held-out rows, at most
 REHEARSAL = 0.3  # of the budget that collecting rows may take
+PATIENT = 4  # times the CPU time that it may take by the clock on the wall
 MOST_RATES = 1000  # points of a planned schedule
 NO_GAIN = 0.02  # of a figure between 0 and 1
 
@@ -189,9 +190,9 @@ def rehearsed(session: Session, start: nn.Module, seconds: float) -> Bench | Non
         model.train()
         if session.thawing is not None:
             session.thawing(model, 0)
-        ready, until = False, time.perf_counter() + seconds
+        ready = False
         with closing(session.feed.epoch(train.seed, 0)) as batches:  # type: ignore[type-var]
-            for batch in _until(batches, ROWS, until):
+            for batch in _within(batches, ROWS, seconds):
                 batch = _floats(moved(batch, device)) if own else moved(batch, device)
                 seed_noise(train.seed, device)
                 with numbers(train.precision, device):
@@ -204,7 +205,7 @@ def rehearsed(session: Session, start: nn.Module, seconds: float) -> Bench | Non
                     ready = True
         model.eval()
         with torch.no_grad():
-            for batch in _until(session.feed.check(), HELD, until + seconds / 2):
+            for batch in _within(session.feed.check(), HELD, seconds / 2):
                 step(model, _floats(moved(batch, device)) if own else moved(batch, device))
     return chart.bench
 
@@ -214,12 +215,14 @@ def _floats(batch: Batch) -> Batch:
     return batch._replace(inputs=batch.inputs.float()) if batch.inputs.dtype == torch.uint8 else batch
 
 
-def _until(batches: Iterator[Batch], rows: int, until: float) -> Iterator[Batch]:
-    """So many rows at most, while there is time; one batch in any case."""
+def _within(batches: Iterator[Batch], rows: int, seconds: float) -> Iterator[Batch]:
+    """So many rows at most, within so many seconds of CPU, and not many more of waiting; one batch in any case."""
+    began, worked = time.perf_counter(), time.process_time()
     for batch in batches:
         yield batch
         rows -= len(batch.targets)
-        if rows <= 0 or time.perf_counter() > until:
+        late = time.process_time() - worked > seconds or time.perf_counter() - began > PATIENT * seconds
+        if rows <= 0 or late:
             return
 
 
