@@ -140,7 +140,7 @@ def list_(
     """What there is by name: models, activations, losses, optimizers, schedules, metrics, ... and your runs."""
     from glia.cli import list as verb
 
-    verb.run(kind, name, runs)
+    verb.run(kind, name, runs, size)
 
 
 @app.command(context_settings=ANYTHING)

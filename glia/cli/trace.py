@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from glia import disk
@@ -61,10 +60,6 @@ def _of_run(path: Path, row: int, source: str | None, loss: str | None, lr: floa
         if row < seen + len(raw.inputs):
             at = row - seen
             targets = raw.targets[at : at + 1] if raw.targets is not None else None
-            if targets is not None and opened.task.kind == "regress":
-                # The network learnt, and gives, numbers less their mean over their spread.
-                center, scale = (torch.tensor(v, dtype=targets.dtype) for v in (opened.task.center, opened.task.scale))
-                targets = (targets - center) / scale
             name = loss or opened.task.loss
             title = f"{opened.name}, row {raw.names[at]}"
             return trace(opened.model, raw.inputs[at : at + 1], targets, name, lr, title=title)

@@ -88,10 +88,10 @@ def net_of(found: Any, where: str = "the network") -> Net:
 def _add(modules: OrderedDict[str, nn.Module], layer: Mapping[str, Any], number: int, width: int, where: str) -> int:
     """Append a layer that takes `width` numbers; how many it gives."""
     _known(layer, _LAYER_KEYS, where)
-    if "weights" not in layer and "activation" not in layer:
-        raise GliaError(f"{where} is empty", expected="weights, an activation, or both")
     if "bias" in layer and "weights" not in layer:
         raise GliaError(f"{where} has a bias without weights", expected="weights = [[...]], a row a neuron")
+    if "weights" not in layer and "activation" not in layer:
+        raise GliaError(f"{where} is empty", expected="weights, an activation, or both")
     if "weights" in layer:
         weights = _numbers(layer["weights"], f"weights of {where}")
         weights = weights.reshape(1, -1) if weights.ndim < 2 else weights
