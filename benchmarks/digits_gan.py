@@ -97,7 +97,7 @@ def grid(pictures: Tensor, columns: int = 16) -> Image.Image:
 def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--data", type=Path, default=SHARED / "mnist" / "mnist.npz")
-    asked.add_argument("--epochs", type=int, default=3, help="of the DCGAN")
+    asked.add_argument("--epochs", type=int, default=5, help="of the DCGAN")
     asked.add_argument("--width", type=int, default=32, help="maps of the DCGAN next to the picture")
     asked.add_argument("--out", type=Path, help="where a grid of 256 pictures goes, as PNG")
     given = asked.parse_args()
@@ -106,7 +106,7 @@ def main() -> int:
         return 0
     train, test, facts = digits(given.data)
     began = time.monotonic()
-    judge, right = classifier(train, test, facts, epochs=2)
+    judge, right = classifier(train, test, facts, epochs=3)
     print(
         f"classifier: {right:.2%} of the test digits right (99 % needed), {time.monotonic() - began:.0f} s", flush=True
     )
