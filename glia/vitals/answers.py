@@ -46,6 +46,9 @@ def understood(outputs: Tensor, labels: Tensor) -> Answers | None:
     if labels.numel() == outputs.numel() and (width == 1 or labels.shape == outputs.shape):
         if binary and width > 1 and labels.ndim == 2 and bool((values.sum(1) == 1).all()):
             return Answers("classes", width, width, "onehot")
+        signs = width > 1 and labels.ndim == 2 and bool((values.abs() == 1).all())
+        if signs and bool(((values == 1).sum(1) == 1).all()):
+            return Answers("classes", width, width, "onehot")  # as hinge losses take it
         if binary:
             return Answers("binary" if labels.numel() == len(labels) else "multilabel", width, 2, "column")
         seen = values.unique()

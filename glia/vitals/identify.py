@@ -48,7 +48,8 @@ def identify(bench: Bench) -> Objective:
         kinds = bench.capture.slots
         batch = [t[:FEW] if slot[0] == "rows" else t for t, slot in zip(batch, kinds)]
         out, labels = out[:FEW], labels[:FEW]
-    numbers = labels if answers.kind == "numbers" else None
+    # Between 0 and 1 a hinge on labels of -1 and 1 is their distance: only wider outputs tell the two apart.
+    numbers = labels if answers.kind == "numbers" or answers.form == "signs" else None
     draws = [_drawn(out, k, numbers) for k in range(PROBES)]
     weights = lambda root, name: bench.capture.initial[root].get_parameter(name)
     try:
@@ -89,7 +90,9 @@ def _with_whole_batch(bench: Bench, weights: Callable[[int, str], Tensor]) -> Ob
     batch = bench.capture.batches[0]
     out = bench.capture.outputs[[at for call in bench.tape.calls for at in call.outs].index(bench.place)]
     labels = batch[slot]
-    draws = [_drawn(out, k, labels if answers.kind == "numbers" else None) for k in range(PROBES)]
+    draws = [
+        _drawn(out, k, labels if answers.kind == "numbers" or answers.form == "signs" else None) for k in range(PROBES)
+    ]
     bench.together = False
     try:
         with torch.no_grad():

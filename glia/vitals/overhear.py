@@ -33,27 +33,13 @@ class Ear(Protocol):
 @contextmanager
 def overheard(ear: Ear) -> Iterator[None]:
     """Tell `ear` what goes on inside the block."""
-    inside = threading.local()
 
-    def backward(original: Any) -> Any:
-        def heard(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-            if getattr(inside, "backward", False):
-                return original(tensors, *args, **kwargs)
-            inside.backward = True
-            try:
-                ear.backward(tensors)
-                return original(tensors, *args, **kwargs)
-            finally:
-                inside.backward = False
+    def created(original: Any) -> Any:
+        def create(optimizer: Any, *args: Any, **kwargs: Any) -> None:
+            original(optimizer, *args, **kwargs)
+            ear.made(optimizer)
 
-        return heard
-
-    def began(original: Any) -> Any:
-        def iterate(loader: Any) -> Any:
-            ear.loader(loader)
-            return original(loader)
-
-        return iterate
+        return create
 
     def following(original: Any) -> Any:
         def following_batch(iterator: Any) -> Any:
@@ -64,49 +50,20 @@ def overheard(ear: Ear) -> Iterator[None]:
 
         return following_batch
 
-    def created(original: Any) -> Any:
-        def create(optimizer: Any, *args: Any, **kwargs: Any) -> None:
-            original(optimizer, *args, **kwargs)
-            ear.made(optimizer)
+    def clipping(parameters: Any, *args: Any, **kwargs: Any) -> None:
+        most = [*args, *(kwargs[name] for name in ("max_norm", "clip_value") if name in kwargs)]
+        if most:
+            ear.clipped(float(most[0]))
 
-        return create
-
-    def clipping(original: Any) -> Any:
-        def clip(parameters: Any, most: Any, *args: Any, **kwargs: Any) -> Any:
-            ear.clipped(float(most))
-            return original(parameters, most, *args, **kwargs)
-
-        return clip
-
-    def scaling(original: Any) -> Any:
-        def scale(scaler: Any, outputs: Any) -> Any:
-            ear.scaled(outputs)
-            return original(scaler, outputs)
-
-        return scale
-
-    def clearing(original: Any) -> Any:
-        def clear(owner: Any, *args: Any, **kwargs: Any) -> Any:
-            ear.cleared(owner)
-            return original(owner, *args, **kwargs)
-
-        return clear
-
-    def entering(original: Any) -> Any:
-        def enter(context: Any) -> Any:
+    def switching(module: Any, mode: bool = True) -> None:
+        if not mode:
             ear.evaluating()
-            return original(context)
 
-        return enter
-
-    def switching(original: Any) -> Any:
-        def train(module: Any, mode: bool = True) -> Any:
-            if not mode:
-                ear.evaluating()
-            return original(module, mode)
-
-        return train
-
+    backward = _outermost(ear.backward)
+    began = _first(ear.loader)
+    clip = _first(clipping)
+    clear = _first(lambda owner, *args, **kwargs: ear.cleared(owner))
+    quiet = _first(lambda context: ear.evaluating())
     with ExitStack() as patches:
         for owner, name, make in (
             (torch.autograd, "backward", backward),
@@ -114,23 +71,59 @@ def overheard(ear: Ear) -> Iterator[None]:
             (DataLoader, "__iter__", began),
             (_BaseDataLoaderIter, "__next__", following),
             (Optimizer, "__init__", created),
-            (clip_grad, "clip_grad_norm_", clipping),
-            (torch.nn.utils, "clip_grad_norm_", clipping),
-            (clip_grad, "clip_grad_value_", clipping),
-            (torch.nn.utils, "clip_grad_value_", clipping),
-            (torch.amp.GradScaler, "scale", scaling),
-            (Optimizer, "zero_grad", clearing),
-            (nn.Module, "zero_grad", clearing),
-            (nn.Module, "train", switching),
-            (torch.no_grad, "__enter__", entering),
-            (torch.inference_mode, "__enter__", entering),
+            (clip_grad, "clip_grad_norm_", clip),
+            (torch.nn.utils, "clip_grad_norm_", clip),
+            (clip_grad, "clip_grad_value_", clip),
+            (torch.nn.utils, "clip_grad_value_", clip),
+            (torch.amp.GradScaler, "scale", _first(lambda scaler, outputs: ear.scaled(outputs))),
+            (Optimizer, "zero_grad", clear),
+            (nn.Module, "zero_grad", clear),
+            (nn.Module, "train", _first(switching)),
+            (torch.no_grad, "__enter__", quiet),
+            (torch.inference_mode, "__enter__", quiet),
         ):
             patches.enter_context(_patched(owner, name, make))
         yield
 
 
+Make = Callable[[Any], Any]
+
+
+def _first(tell: Callable[..., None]) -> Make:
+    """Tell with the same arguments, then do it."""
+
+    def make(original: Any) -> Any:
+        def told(*args: Any, **kwargs: Any) -> Any:
+            tell(*args, **kwargs)
+            return original(*args, **kwargs)
+
+        return told
+
+    return make
+
+
+def _outermost(tell: Callable[[Any], None]) -> Make:
+    """Tell of a call, but not of those within it: Tensor.backward calls torch.autograd.backward."""
+    inside = threading.local()
+
+    def make(original: Any) -> Any:
+        def told(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+            if getattr(inside, "yes", False):
+                return original(tensors, *args, **kwargs)
+            inside.yes = True
+            try:
+                tell(tensors)
+                return original(tensors, *args, **kwargs)
+            finally:
+                inside.yes = False
+
+        return told
+
+    return make
+
+
 @contextmanager
-def _patched(owner: Any, name: str, make: Callable[[Any], Any]) -> Iterator[None]:
+def _patched(owner: Any, name: str, make: Make) -> Iterator[None]:
     original = vars(owner)[name]
     setattr(owner, name, make(original))
     try:

@@ -502,7 +502,8 @@ def patches() -> list[object]:
         (nn.Module, "__call__"), (Tensor, "backward"), (torch.autograd, "backward"), (DataLoader, "__iter__"),
         (torch.optim.Optimizer, "__init__"), (torch.optim.Optimizer, "zero_grad"), (nn.Module, "zero_grad"),
         (nn.utils, "clip_grad_norm_"), (nn.utils, "clip_grad_value_"), (torch.amp.GradScaler, "scale"),
-        (nn.Module, "__init__"),
+        (nn.Module, "__init__"), (nn.Module, "train"), (torch.no_grad, "__enter__"),
+        (torch.inference_mode, "__enter__"),
     ]  # fmt: skip
     return [vars(owner)[name] for owner, name in names]
 

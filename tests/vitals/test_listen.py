@@ -361,3 +361,19 @@ def test_a_loss_whose_tensors_were_changed_in_place_is_noted_and_the_loop_goes_i
             optimizer.step()
     assert len(chart.notes) == 1 and "could not be read" in chart.notes[0]
     assert len(chart.steps) == 3 and chart.losses[0].kind == "cross_entropy"
+
+
+@pytest.mark.parametrize(("clip", "limit"), [("clip_grad_norm_", "max_norm"), ("clip_grad_value_", "clip_value")])
+@pytest.mark.parametrize("named", [False, True])
+def test_clipping_is_heard_however_it_is_called(clip, limit, named):
+    model, x = nn.Linear(3, 1), torch.ones(4, 3)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with glia.listen() as chart:
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(x).sum().backward()
+            clipping = getattr(nn.utils, clip)  # as a script finds it while it is listened to
+            clipping(model.parameters(), **{limit: 0.5}) if named else clipping(model.parameters(), 0.5)
+            optimizer.step()
+    assert chart.loop is not None and chart.loop.clip == 0.5
+    assert not chart.notes
