@@ -74,7 +74,7 @@ ENTRIES = (
         "relu6",
         "torch.nn:ReLU6",
         "ReLU that ends at 6, so that low precision can hold it",
-        "Howard et al. 2017, arXiv 1704.04861",
+        "Krizhevsky 2010; Sandler et al. 2018, arXiv 1801.04381",
         {"range": (0.0, 6.0), "saturates": "both", "init": _HE_INIT, "gain": 2**0.5},
     ),
     Entry(

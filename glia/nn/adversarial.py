@@ -65,8 +65,8 @@ class Wasserstein:
 
 
 class Hinge:
-    """Scores of true rows above 1 and of made ones below -1 cost nothing. Lim and Ye 2017, arXiv 1705.02894,
-    equation 1; for images Miyato et al. 2018, arXiv 1802.05957, equations 16 and 17."""
+    """Scores of true rows above 1 and of made ones below -1 cost nothing. Lim and Ye 2017, arXiv 1705.02894;
+    for images Miyato et al. 2018, arXiv 1802.05957, equations 16 and 17."""
 
     def discriminator(self, real: Tensor, made: Tensor) -> Tensor:
         return F.relu(1 - exact(real)).mean() + F.relu(1 + exact(made)).mean()

@@ -17,7 +17,7 @@ def draw(*shape: int) -> Tensor:
 
 
 def spelled(path: tuple[int, ...], blank: int) -> list[int]:
-    """Repeats become one, then blanks go: equation 1's function B of the paper."""
+    """Repeats become one, then blanks go: the function B of section 3.1 of the paper."""
     return [symbol for symbol, _ in itertools.groupby(path) if symbol != blank]
 
 

@@ -17,7 +17,7 @@ class SeriesAugment:
     """What may happen to a series, in this order; 0 turns a thing off. The length of a row never changes.
 
     Labels are kept: for classes of whole series. Where the next steps are the answer, they would have to move too.
-    Jitter and scaling: Um et al. 2017, arXiv 1706.00527, figure 2. Window slices: Le Guennec et al. 2016, ECML workshop
+    Jitter and scaling: Um et al. 2017, arXiv 1706.00527. Window slices: Le Guennec et al. 2016, ECML workshop
     on time series; here the slice is stretched back to the length of its row.
     """
 
