@@ -34,7 +34,7 @@ FIRST = (0, 2, 4, 6, 8)  # airplane, bird, deer, frog, ship
 ALL = tuple(range(10))
 OTHERS = (1, 3, 5, 7, 9)  # automobile, cat, dog, horse, truck
 ROWS, DRAWS = 200, 3
-COLUMNS = ("data", "rows", "from scratch", "fine-tuned", "gain, points", "goal", "reached", "seconds")
+COLUMNS = ("data", "rows", "scratch", "tuned", "points", "goal", "reached", "s")
 NETWORK: dict[str, Any] = {"model": "resnet9", "width": 16, "baselines": False}
 
 
@@ -108,7 +108,7 @@ def cifar10(folder: Path, weights: Path) -> Row:
         source = arrays(folder, f"draw-{draw}", (x[rows], y[rows]), test)
         found.append(both(folder, source, weights, seed=draw))
     scratch, tuned = (list(figures) for figures in zip(*found, strict=True))
-    return Row("cifar10, five other classes", ROWS, scratch, tuned, 8.0, time.monotonic() - began)
+    return Row("cifar10, others", ROWS, scratch, tuned, 8.0, time.monotonic() - began)
 
 
 def hymenoptera(folder: Path, weights: Path) -> Row:
@@ -116,7 +116,7 @@ def hymenoptera(folder: Path, weights: Path) -> Row:
     train, test = (SHARED / "hymenoptera" / part for part in ("train", "val"))
     found = [both(folder, train, weights, test=str(test), image_size=64, seed=seed) for seed in range(DRAWS)]
     scratch, tuned = (list(figures) for figures in zip(*found, strict=True))
-    return Row("hymenoptera, 64 pixels", 244, scratch, tuned, 0.0, time.monotonic() - began)
+    return Row("hymenoptera", 244, scratch, tuned, 0.0, time.monotonic() - began)
 
 
 def measured(names: list[str], kept: Path, folder: Path) -> Iterator[Row]:
@@ -127,7 +127,7 @@ def measured(names: list[str], kept: Path, folder: Path) -> Iterator[Row]:
 
 
 def show(rows: list[Row]) -> Table:
-    table = Table(box=None, header_style="dim")
+    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == "data" else "right", no_wrap=True)
     for row in rows:
