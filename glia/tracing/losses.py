@@ -57,6 +57,8 @@ class Named:
             raise GliaError(f"{entry.name} after {last}", expected=wanted, hint=_instead(last))
         else:
             self.call, self.slope = losses.build(entry.name), _SLOPES.get(entry.name, "")
+            if self.classes:
+                self.call = _at_every_place(self.call)
             if entry.facts["logits"]:
                 self.made = "softmax" if self.classes else "sigmoid"
 
@@ -99,6 +101,17 @@ def _tensor(y: Any, dtype: torch.dtype) -> Tensor:
         return torch.as_tensor(y, dtype=dtype)
     except (TypeError, ValueError, RuntimeError) as error:
         raise GliaError("y is not an array of numbers", got=error) from None
+
+
+def _at_every_place(loss: Loss) -> Loss:
+    """Classes at every place of a text, logits (N, L, C) and y (N, L), are as many rows."""
+
+    def call(outputs: Tensor, y: Tensor) -> Tensor:
+        if outputs.ndim > 2 and y.shape == outputs.shape[:-1]:
+            return loss(outputs.flatten(0, -2), y.flatten())
+        return loss(outputs, y)
+
+    return call
 
 
 def _entropy(shares: Tensor, y: Tensor) -> Tensor:

@@ -82,7 +82,8 @@ class Recorder(TorchFunctionMode):
         self.model = model
         self.operations: list[Operation] = []
         self.paths = {id(module): name for name, module in model.named_modules()}
-        self.parameters = {id(parameter): name for name, parameter in model.named_parameters()}
+        self.named = dict(model.named_parameters())
+        self.parameters = {id(parameter): name for name, parameter in self.named.items()}  # and views of them
         self.stack: list[tuple[nn.Module, int, list[tuple[str, Tensor]]]] = []
         self.symbols: dict[int, str] = {}
         self.kept: list[Tensor] = []  # ids of tensors that live are theirs alone
@@ -137,7 +138,8 @@ class Recorder(TorchFunctionMode):
         given, before = self._given((args, kwargs)), leaves((args, kwargs))
         graded = any(tensor.requires_grad for tensor in before)
         operands = self._operands(args[::-1] if name in _TURNED else args)
-        weights = [(self.parameters[id(t)], t) for t in before if id(t) in self.parameters]
+        names = dict.fromkeys(self.parameters[id(t)] for t in before if id(t) in self.parameters)
+        weights: list[tuple[str, Tensor]] = [(key, self.named[key]) for key in names]
         result = func(*args, **kwargs)
         made = leaves(result)
         computed = bool(made) and made[0].is_floating_point() and (made[0].requires_grad or not graded)
@@ -178,12 +180,17 @@ class Recorder(TorchFunctionMode):
         return [(symbol, t.detach().clone()) for symbol, t in named if symbol is not None]
 
     def _through(self, result: Any, args: Any) -> Any:
-        """A view of a tensor, a cast, a permutation keep its symbol."""
+        """A view of a tensor, a cast, a permutation keep its symbol; those of a parameter stand for it."""
         source = next((self.symbols[id(t)] for t in leaves(args) if id(t) in self.symbols), None)
         if source is not None and isinstance(result, Tensor | list | tuple) and not isinstance(result, torch.Size):
             for tensor in leaves(result):
                 if id(tensor) not in self.symbols and id(tensor) not in self.parameters:
                     self._call(tensor, source)
+        elif source is None and isinstance(result, Tensor | list | tuple) and not isinstance(result, torch.Size):
+            name = next((self.parameters[id(t)] for t in leaves(args) if id(t) in self.parameters), None)
+            for tensor in leaves(result) if name is not None else ():
+                self.parameters.setdefault(id(tensor), name or "")
+                self.kept.append(tensor)
         return result
 
     def _call(self, tensor: Tensor, symbol: str) -> None:

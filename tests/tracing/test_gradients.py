@@ -183,6 +183,29 @@ def test_gradients_at_plain_functions() -> None:
     assert len(twice) == 2 and twice[0].symbol == twice[1].symbol == "w2"
 
 
+class Turned(nn.Module):
+    """Its weight is used as views of it: turned, and a row by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.matrix = nn.Parameter(torch.randn(2, 3)), nn.Parameter(torch.randn(4, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh((x + self.table[1]) @ self.matrix.T)
+
+
+def test_views_of_weights_are_weights() -> None:
+    torch.manual_seed(0)
+    model, x, y = Turned(), torch.randn(2, 5, 3), torch.tensor([[0, 1, 2, 3, 0], [1, 1, 2, 3, 0]])
+    t = trace(model, x, y, "cross_entropy")  # a class at every place of a text
+    F.cross_entropy(model(x).flatten(0, 1), y.flatten()).backward()
+    assert [row.kind for row in t.rows] == ["+", "matmul", "tanh"]
+    found = {weight.name: weight.gradient for weight in t.weights()}
+    for name, parameter in model.named_parameters():
+        gradient = found[name]
+        assert gradient is not None and parameter.grad is not None and torch.allclose(gradient, parameter.grad)
+
+
 def test_slopes_are_those_of_the_activation() -> None:
     model, x, y, loss = made("mlp")
     t = trace(model, x, y, loss)
