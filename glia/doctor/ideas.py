@@ -34,13 +34,17 @@ class Idea:
         return set(self.change) <= KNOBS
 
 
-def from_findings(findings: Iterable[Finding]) -> list[Idea]:
-    """One idea for each change that a finding proposes, the likeliest first; of one change the likelier finding."""
+def from_findings(findings: Iterable[Finding], epochs: float = math.nan) -> list[Idea]:
+    """One idea for each change that a finding proposes, the likeliest first; of one change the likelier finding.
+
+    epochs: that the run took; a finding may ask for more of them, or for fewer.
+    """
     ideas: list[Idea] = []
     for finding in sorted(findings, key=lambda f: -f.prior):
         change = {k: v for k, v in finding.change.items() if k != "epochs"}
         if "epochs" in finding.change:
-            change["epochs_times"] = 4.0
+            fewer = finding.change["epochs"] < epochs
+            change["epochs_times"] = finding.change["epochs"] / epochs if fewer else 4.0
         if change and all(idea.change != change for idea in ideas):
             ideas.append(Idea(change, finding.cause, finding.prior, finding))
     return ideas

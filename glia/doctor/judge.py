@@ -86,7 +86,7 @@ class Judge:
         notes = [f for f in self.suspected if not f.alarms]
         if now is None:
             return sift([*sure, *notes])
-        ideas = from_findings(f for f in self.suspected if f.alarms)
+        ideas = self._ideas(f for f in self.suspected if f.alarms)
         if now >= WELL:
             return sift([*sure, *notes])
         if self.trials.steps < self.trials.habits.steps or not self._held_by_script:
@@ -158,7 +158,7 @@ class Judge:
         """Is it wrong by itself, and yet gone with the cure of something else, while its own brings little?"""
         if not finding.code.startswith("GL3") or not finding.change or self.trials.left <= 0:
             return False
-        own = from_findings([finding])
+        own = self._ideas([finding])
         return bool(own) and self.trials.attempt(own[0].change).skill < found.after - GAIN
 
     def _finding(self, idea: Idea, remedy: Remedy, found: Found) -> Finding:
@@ -209,9 +209,12 @@ class Judge:
             return [beaten_by_a_plain_network.finding(self.chart, found.before, plain)]
         return []
 
+    def _ideas(self, findings: Iterable[Finding]) -> list[Idea]:
+        return from_findings(findings, self.chart.loop.epochs if self.chart.loop else math.nan)
+
     def _refuted(self, finding: Finding) -> bool:
         """Was its cure tried, and did it bring nothing?"""
-        idea = from_findings([finding])
+        idea = self._ideas([finding])
         outcome = self.trials.known.get(self.trials.key(idea[0].change)) if idea else None
         return outcome is not None and not outcome.error
 

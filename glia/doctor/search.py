@@ -86,8 +86,15 @@ class Search:
         first = [idea for idea in self.evidence if not idea.knob] + [idea for idea in self.evidence if idea.knob]
         for idea in first[:MOST_ALONE]:
             idea.gain = self._try([idea]) - self.before
+            if self._impossible(idea):
+                self.evidence.remove(idea)
             if self.skill >= CURED and (idea.prior >= TRUSTED or idea is first[-1]):
                 return
+
+    def _impossible(self, idea: Idea) -> bool:
+        """Could it not be done? Then it would spoil every set that it is in."""
+        known = self.trials.known.get(self.trials.key(idea.change))
+        return known is not None and bool(known.error)
 
     def _together(self) -> None:
         """All that the evidence points at in one, with the script's optimiser and with Adam."""

@@ -24,6 +24,7 @@ LOOKS = (0.3, 0.6)  # of the steps, at which a trial may end early
 FEWEST_TO_SPLIT, SAME = 40, 0.98  # rows; share of held-out rows that are training rows
 DONE, HOPELESS = 0.97, 0.02  # skill: nothing more to gain; nothing gained so far
 FUSED = (torch.optim.Adam, torch.optim.AdamW)  # whose step is worth one kernel on a processor
+PATIENCE = 4.0  # seconds on the wall for each CPU second of the budget
 STILL = 0.02  # share of its first value by which a loss that moves has moved
 
 
@@ -86,6 +87,7 @@ class Trials:
     def __init__(self, bench: Bench, habits: Habits, chart: Chart, budget: float):
         self.bench, self.habits, self.chart = bench, habits, chart
         self.budget, self.spent = budget, 0.0
+        self.until = math.inf  # by the clock on the wall, from the first trial on
         self.known: dict[tuple[Any, ...], Outcome] = {}
         self.train, self.held = self._parts()
         self.steps = habits.steps  # of a trial; fewer where the script ran long
@@ -111,8 +113,8 @@ class Trials:
 
     @property
     def left(self) -> float:
-        """CPU seconds that may still be spent."""
-        return self.budget - self.spent
+        """CPU seconds that may still be spent; a machine that is busy with other things ends it by the wall's clock."""
+        return min(self.budget - self.spent, self.until - time.monotonic())
 
     @staticmethod
     def key(change: Change, seed: int = 0) -> tuple[Any, ...]:
@@ -139,6 +141,7 @@ class Trials:
         key = self.key(change, seed)
         if key not in self.known:
             began = time.process_time()
+            self.until = min(self.until, time.monotonic() + PATIENCE * self.budget)
             with torch.random.fork_rng(devices=[]):
                 outcome = self._made(change, seed, began, hopeful)
             self.spent += time.process_time() - began

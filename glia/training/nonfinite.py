@@ -17,7 +17,7 @@ class NonFinite(ArithmeticError):
         super().__init__(f"the loss became {loss} at step {step} (epoch {epoch + 1}); {where}")
 
 
-def locate(model: nn.Module, run: Callable[[], Any], inputs: Any) -> str:
+def locate(model: nn.Module, run: Callable[[], Any], inputs: tuple[Any, ...]) -> str:
     """Run a forward pass again and say, in words, the first place where something was not finite."""
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
@@ -48,10 +48,11 @@ def locate(model: nn.Module, run: Callable[[], Any], inputs: Any) -> str:
     return f"{where}; {bad_rows}" if bad_rows else where
 
 
-def _bad_rows(inputs: Any) -> str:
+def _bad_rows(inputs: tuple[Any, ...]) -> str:
     """Tables may hold NaN for a missing value, so infinities are what is named here."""
-    if isinstance(inputs, Tensor) and inputs.is_floating_point() and inputs.ndim > 1:
-        rows = torch.isinf(inputs).flatten(1).any(1).nonzero().flatten().tolist()
-        if rows:
-            return f"rows {rows[:5]} of the batch hold infinities"
+    for given in inputs:
+        if isinstance(given, Tensor) and given.is_floating_point() and given.ndim > 1:
+            rows = torch.isinf(given).flatten(1).any(1).nonzero().flatten().tolist()
+            if rows:
+                return f"rows {rows[:5]} of the batch hold infinities"
     return ""

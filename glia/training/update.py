@@ -78,7 +78,7 @@ class Update:
             (loss if len(group) == 1 else loss * (rows / total)).backward()
             value = loss.item()
             if not math.isfinite(value):
-                where = locate(self.model, partial(self.step, self.model, batch), unpack(batch).args)
+                where = locate(self.model, partial(self.step, self.model, batch), _inputs(batch))
                 raise NonFinite(at.step, at.epoch, value, where)
             at.loss_sum += value * rows
             at.metric_sum += 0.0 if outcome.metric is None else outcome.metric.item()
@@ -118,6 +118,11 @@ def seed_noise(seed: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
+
+
+def _inputs(batch: Any) -> tuple[Any, ...]:
+    """A bare tensor is a step of one's own: texts, pictures to imitate."""
+    return (batch,) if isinstance(batch, torch.Tensor) else unpack(batch).args
 
 
 def _rows(batch: Any) -> int:

@@ -118,9 +118,12 @@ def _network(recipe: Recipe, data: Prepared) -> tuple[str, dict[str, Any], dict[
     if data.facts.kind not in entry.facts["inputs"]:
         fitting = [n for n in catalog.names("models") if data.facts.kind in catalog.find("models", n).facts["inputs"]]
         raise GliaError(f"model {entry.name} does not take {data.facts.kind}s", expected=f"one of {', '.join(fitting)}")
-    if isinstance(data.facts, ImageFacts) and entry.name not in ("mlp", "linear"):
+    if "answers" in entry.facts:
+        said = f"model {entry.name} gives {entry.facts['answers']}"
+        raise GliaError(said, expected="an answer for each row", hint=f"glia.build({entry.name!r}, ...) and glia.fit")
+    if isinstance(data.facts, ImageFacts) and "train" not in entry.facts:
         return entry.name, {}, image_settings(entry.name, data.facts, rows, data.task), ""
-    if isinstance(data.facts, TableFacts) and entry.name != "mlp":
+    if isinstance(data.facts, TableFacts) and (entry.name == "linear" or "train" not in entry.facts):
         return entry.name, {}, train_settings(entry.name, rows), ""
     return entry.name, {}, dict(entry.facts.get("train", {})), ""
 

@@ -125,7 +125,7 @@ def test_norms_by_rank_take_inputs_of_that_rank() -> None:
 
 def test_models_train_settings_are_settings_of_the_catalogue() -> None:
     own = [entry for entry in entries("models") if "train" in entry.facts]
-    assert {entry.name for entry in own} == {"mlp", "linear"}
+    assert {entry.name for entry in own} == {"mlp", "linear", "perceptron"}
     for entry in own:
         train = entry.facts["train"]
         low, high = find("optimizers", train["optimizer"]).facts["lr_range"]

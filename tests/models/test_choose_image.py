@@ -9,7 +9,6 @@ from torch import nn
 from glia.catalog import entry as catalog
 from glia.data.facts import ImageFacts
 from glia.data.task import Task
-from glia.errors import GliaError
 from glia.models.build import build, published
 from glia.models.choose_image import BUDGET, LEAST_EPOCHS, choose_image, counted, image_settings, products
 from glia.models.resnet_small import resnet9
@@ -107,14 +106,20 @@ def test_heavy_networks_get_fewer_epochs() -> None:
     assert epochs == sorted(epochs, reverse=True) and epochs[0] > epochs[-1] >= LEAST_EPOCHS
 
 
-def test_a_network_for_pixels_is_refused() -> None:
-    with pytest.raises(GliaError, match="unet answers every pixel; expected an answer a picture"):
-        image_settings("u-net", facts(1, 28, 28, 100), 100, TEN)
-
-
 @pytest.mark.parametrize(
     "name",
-    ["lenet5", "resnet32", "resnet18", "vgg11-bn", "alexnet", "MobileNet_v3_small", "resnet8", "resnet20", "resnet9"],
+    [
+        "lenet5",
+        "resnet32",
+        "resnet18",
+        "vgg11-bn",
+        "alexnet",
+        "MobileNet_v3_small",
+        "resnet8",
+        "resnet20",
+        "resnet9",
+        "vit-tiny",
+    ],
 )
 def test_every_image_network_has_settings(name: str) -> None:
     settings = image_settings(name, facts(1, 64, 64, 54_000), 54_000, TEN)

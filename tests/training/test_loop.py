@@ -1,6 +1,7 @@
 """The loop: equal to a loop written by hand, exact when cut and resumed, and open to any module and loader."""
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -276,3 +277,12 @@ def test_members_of_an_ensemble_are_scored_one_by_one() -> None:
 def test_unusable_batches_are_named(data: Any, words: str) -> None:
     with pytest.raises(GliaError, match=words):
         list(fit(network(), data))
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_rows_that_hold_infinities_are_named(bare: bool) -> None:
+    x, y = torch.ones(8, 3), torch.zeros(8, 1)
+    x[5, 1] = math.inf
+    step = (lambda model, batch: model(batch).square().mean()) if bare else supervised("mse")
+    with pytest.raises(NonFinite, match=r"rows \[5\] of the batch hold infinities"):
+        list(fit(nn.Linear(3, 1), [x if bare else (x, y)], step=step))

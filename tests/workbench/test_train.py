@@ -200,3 +200,11 @@ def test_the_lock_keeps_others_out(tmp_path: Path) -> None:
     table().write_csv(path)
     glia.train(path, target="label", epochs=1, lr=0.01, runs=tmp_path, begin=begin, baselines=False)
     assert issubclass(DiskError, GliaError)
+
+
+@pytest.mark.parametrize(("name", "given"), [("unet", "pixels"), ("dcgan", "pictures")])
+def test_networks_without_an_answer_a_row_are_for_own_loops(name: str, given: str, tmp_path: Path) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 32, 32), dtype=np.uint8)
+    np.savez(tmp_path / "small.npz", x=pictures, y=np.arange(40) % 2)
+    with pytest.raises(GliaError, match=f"{name} gives {given}; expected an answer for each row"):
+        glia.train(tmp_path / "small.npz", model=name, runs=tmp_path)

@@ -10,7 +10,7 @@ ENTRIES = (
         "glia.models.gan:gan",
         "generator and discriminator of fully connected layers: makes up small pictures or points",
         "Goodfellow et al. 2014, arXiv 1406.2661",
-        {"inputs": ("image", "tensor"), "rows": (0, inf), "family": "gan"},
+        {"inputs": ("image", "tensor"), "rows": (0, inf), "family": "gan", "answers": "pictures"},
     ),
     Entry(
         "dcgan",
@@ -21,6 +21,7 @@ ENTRIES = (
             "inputs": ("image",),
             "rows": (0, inf),
             "family": "gan",
+            "answers": "pictures",
             "size": {},
             "published": {
                 "inputs": (3, 64, 64),

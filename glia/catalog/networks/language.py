@@ -27,6 +27,7 @@ def _entry(
         "parameters": parameters,
     }
     facts = {"inputs": ("text",), "rows": (0, inf), "family": family, "size": size, "published": published}
+    facts |= {"answers": "texts"} if family in ("transformer", "t5") else {}
     return Entry(name, f"glia.models.{family}:{family}", summary, paper, facts)
 
 

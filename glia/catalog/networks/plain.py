@@ -19,6 +19,20 @@ _PLAIN = {
     "patience": 8,
 }
 
+# Rosenblatt's rule to the letter: one row at a time, and nothing that smooths. Any rate gives the same answers.
+_RULE = {
+    "epochs": 20,
+    "batch_size": 1,
+    "optimizer": "sgd",
+    "lr": 0.1,
+    "schedule": "constant",
+    "warmup": 0.0,
+    "weight_decay": 0.0,
+    "clip": 0.0,
+    "ema": 0.0,
+    "patience": 5,
+}
+
 ENTRIES = (
     Entry(
         "mlp",
@@ -39,7 +53,7 @@ ENTRIES = (
         "glia.models.perceptron:perceptron",
         "threshold units, trained by Rosenblatt's rule: says yes or no, never how likely",
         "Rosenblatt 1958, Psychological Review 65",
-        {"inputs": ("table", "image", "tensor"), "rows": (0, inf)},
+        {"inputs": ("table", "image", "tensor"), "rows": (0, inf), "train": _RULE},
     ),
     Entry(
         "tabm",

@@ -23,14 +23,14 @@ def _entry(
     *,
     inputs: tuple[int, int, int] = (3, 224, 224),
     outputs: int = 1000,
-    answers: str = "picture",
+    answers: str = "",
     **size: Any,
 ) -> Entry:
-    """A size of a family: what its factory is called with. answers: what each answer is about, a picture or a pixel."""
+    """A size of a family: what its factory is called with. answers: see the head of the table."""
     module, _, family = factory.partition(":")
     published = {"inputs": inputs, "outputs": outputs, "task": "classify", "parameters": parameters}
     facts = {"inputs": ("image",), "rows": (0, inf), "family": family, "size": size, "published": published}
-    return Entry(name, f"glia.models.{factory}", summary, paper, facts | {"answers": answers})
+    return Entry(name, f"glia.models.{factory}", summary, paper, facts | ({"answers": answers} if answers else {}))
 
 
 def _cifar(layers: int, parameters: int) -> Entry:
@@ -131,7 +131,7 @@ ENTRIES = (
         31_030_658,
         inputs=(1, 572, 572),
         outputs=2,
-        answers="pixel",
+        answers="pixels",
     ),
 )
 
