@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
-.PHONY: demo test test-frameworks check lint types format bench-accuracy bench-doctor exam clean
+.PHONY: demo test test-frameworks check lint types format bench-accuracy bench-doctor bench-language bench-digits-gan bench-transfer bench-trials exam clean
 
 demo: $(STAMPS)/dev
 	$(BIN)/glia train digits
@@ -38,9 +38,23 @@ bench-accuracy: $(STAMPS)/dev
 bench-doctor: $(STAMPS)/dev
 	$(BIN)/python -m benchmarks.doctor_cost
 
-# Draws training scripts, sick and healthy, lets the doctor see each, and writes the marks. An hour or more on two cores.
+# A small GPT on Shakespeare's letters; made-up digits that a classifier must name; networks that begin with weights of
+# other pictures; the doctor's trials one by one and side by side. Minutes each.
+bench-language: $(STAMPS)/dev
+	$(BIN)/python -m benchmarks.language_model
+
+bench-digits-gan: $(STAMPS)/dev
+	$(BIN)/python -m benchmarks.digits_gan --out digits.png
+
+bench-transfer: $(STAMPS)/dev
+	$(BIN)/python -m benchmarks.transfer
+
+bench-trials: $(STAMPS)/dev
+	$(BIN)/python -m benchmarks.trials_together
+
+# Draws training scripts, sick and healthy, lets the doctor see each, and writes the marks. Two hours on two cores.
 EXAM := .exam
-COUNT ?= 300
+COUNT ?= 600
 SEED ?= 0
 exam: $(STAMPS)/dev
 	test -d $(EXAM) || $(BIN)/python -m exam draw $(EXAM) --count $(COUNT) --seed $(SEED) --jobs 2

@@ -93,6 +93,11 @@ class Model(_Settings):
     dropout: float | None = Field(None, ge=0, lt=1, description="share of units dropped in training")
     activation: str | None = Field(None, description="name in `glia list activations`")
     norm: str | None = Field(None, description="name in `glia list norms`")
+    bidirectional: bool | None = Field(None, description="a recurrent network reads both ways")
+    pooling: str | None = Field(None, description="how a recurrent network sums up its steps, or LeNet-5 its maps")
+    stem: Literal["auto", "imagenet", "small"] | None = Field(
+        None, description="first layers of a picture network: as published, or for small pictures"
+    )
     pretrained: str | None = Field(
         None, description="weights to begin with: a .safetensors file, a folder of them, or a run of glia"
     )
@@ -107,7 +112,9 @@ class Train(_Settings):
     """How it is trained (None: the network's own default)."""
 
     epochs: int | None = Field(None, gt=0, description="passes over the training rows, at most")
-    batch_size: int | None = Field(None, gt=0, description="rows a step")
+    batch_size: Annotated[int, Field(gt=0)] | Literal["all"] | None = Field(
+        None, description="rows a step; all: the whole training set"
+    )
     optimizer: str | None = Field(None, description="name in `glia list optimizers`")
     lr: Annotated[float | Literal["auto"], BeforeValidator(_auto_or_number)] = Field(
         "auto", description="learning rate; auto tests a range first"
@@ -116,10 +123,14 @@ class Train(_Settings):
     warmup: Share | None = Field(None, description="share of all steps in which the rate rises")
     momentum: float | None = Field(None, ge=0, lt=1, description="momentum of SGD and its kin")
     weight_decay: float | None = Field(None, ge=0, description="decay of weights; norms and biases are left out")
-    clip: float | None = Field(None, ge=0, description="limit of the gradient's norm; 0 for none")
+    clip: float | None = Field(None, ge=0, description="limit of the gradient; 0 for none")
+    clip_by: Literal["norm", "value", "adaptive"] = Field(
+        "norm", description="what clip limits: the norm of all, each number, or each unit by the size of its weights"
+    )
     l1: float = Field(0.0, ge=0, description="L1 penalty on weights")
     label_smoothing: Share | None = Field(None, description="share of certainty taken from each label")
     ema: float | None = Field(None, ge=0, lt=1, description="decay of the averaged weights; 0 for none")
+    swa: Share = Field(0.0, description="share of the steps, at the end, whose mean weights are kept instead")
     accumulate: int = Field(1, gt=0, description="batches whose gradients make one step")
     freeze: Annotated[int, Field(ge=0)] | Literal["all"] | None = Field(
         None, description="stages at the input that do not train at first; all: all but the head"

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from glia.errors import GliaError
+from glia.optim import clip as clipping
 from glia.optim.average import Average
 from glia.optim.build import build as build_optimizer
 from glia.optim.layout import guard
@@ -61,7 +62,7 @@ def fit(
     batch_size: int = 32,
     lr: float | None = None,
     schedule: Schedule | None = None,
-    clip: float = 0.0,
+    clip: float | clipping.Clip | None = None,
     l1: float = 0.0,
     accumulate: int = 1,
     average: Average | None = None,
@@ -81,9 +82,10 @@ def fit(
     lr, schedule: the rate of a step is ``lr * schedule(step, valid_losses)``; without a schedule it is left alone.
     average: averaged weights, which are then the ones that are validated and kept. However it ends, the model is left
     with the best weights that validation saw. measure_every: how often the gradient's norm is measured when it is not
-    clipped. mode: called with the model and the epoch (from 0) after each ``model.train()``, to freeze or thaw parts of
-    it (`glia.training.transfer.Thawing`); what it does must follow from the epoch alone. Raises NonFinite when a loss
-    is not finite, before the weights are touched.
+    clipped. clip: the limit of the gradient's norm, or what `glia.optim.clip.build` gives. mode: called with the model
+    and the epoch (from 0) after each ``model.train()``, to freeze or thaw parts of it
+    (`glia.training.transfer.Thawing`); what it does must follow from the epoch alone. Raises NonFinite when a loss is
+    not finite, before the weights are touched.
     """
     step = step or supervised("cross_entropy")
     optimizer = guard(optimizer) if optimizer else build_optimizer("adamw", model, lr=lr or 1e-3)
@@ -92,6 +94,8 @@ def fit(
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     metric = getattr(step, "metric", None)
     best = Best(monitor if feed.valid is not None else "train_loss", patience, higher_is_better=_rises(monitor, metric))
+    if not callable(clip):
+        clip = clipping.build("norm", model, clip) if clip else None
     update = Update(model, step, optimizer, schedule, average, clip, l1, precision, seed, measure_every, device)
     at = Progress(base_lr=lr if lr is not None else optimizer.param_groups[0]["lr"])
     parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "best": best}

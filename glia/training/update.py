@@ -11,7 +11,7 @@ from torch import nn
 
 from glia.optim.average import Average
 from glia.optim.build import set_lr
-from glia.optim.clip import by_norm
+from glia.optim.clip import Clip
 from glia.optim.schedules import Schedule
 from glia.seed import mix
 from glia.training.nonfinite import NonFinite, locate
@@ -51,7 +51,7 @@ class Update:
     optimizer: torch.optim.Optimizer
     schedule: Schedule | None
     average: Average | None
-    clip: float
+    clip: Clip | None
     l1: float
     precision: str
     seed: int
@@ -90,8 +90,8 @@ class Update:
         return Done(value, rate, norm, total)
 
     def _clipped_norm(self, step: int) -> float:
-        if self.clip:
-            return by_norm(self.model.parameters(), self.clip).item()
+        if self.clip is not None:
+            return self.clip().item()
         if step % self.measure_every:
             return math.nan
         grads = [p.grad for p in self.model.parameters() if p.grad is not None]

@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from glia.catalog import entry as catalog
 from glia.data.task import Task
 from glia.errors import GliaError
 from glia.models.build import IMAGENET_MEAN, IMAGENET_STD
@@ -52,13 +54,23 @@ def checked(recipe: Recipe, *, own: bool) -> Recipe:
     path = recipe.model.pretrained
     if path is not None:
         Files.of(path)
-        return recipe if own or not (Path(path) / "recipe.toml").is_file() else _as_the_run(recipe, path)
+        if (Path(path) / "recipe.toml").is_file() and not own:
+            return _as_the_run(recipe, path)
+        return recipe if own else _as_published(recipe)
     if recipe.train.freeze not in (None, 0) and not own:
         raise GliaError(
             "frozen stages would stay as they were drawn", got=f"freeze={recipe.train.freeze} without weights",
             hint="pretrained=weights.safetensors",
         )  # fmt: skip
     return recipe
+
+
+def _as_published(recipe: Recipe) -> Recipe:
+    """Published weights are of networks with their published first layers, whatever the size of the pictures."""
+    if recipe.model.model == "auto" or recipe.model.stem is not None:
+        return recipe
+    takes = signature(catalog.load(catalog.find("models", recipe.model.model))).parameters
+    return recipe.updated(stem="imagenet") if "stem" in takes else recipe
 
 
 def _as_the_run(recipe: Recipe, path: str) -> Recipe:

@@ -21,8 +21,8 @@ from glia.disk import Log
 from glia.models.tabular import combine
 from glia.nn import losses
 from glia.optim import build as build_optim
-from glia.optim import schedules
-from glia.optim.average import Average
+from glia.optim import clip, schedules
+from glia.optim.average import Average, mean_from
 from glia.recipe import Recipe
 from glia.runs import checkpoint
 from glia.runs.folder import RunFolder
@@ -53,7 +53,7 @@ class Session:
     def __post_init__(self) -> None:
         train = self.recipe.train
         self.step = make_step(self.recipe, self.data, self.model)
-        self.feed = Feed.of(self.data, train.batch_size or 64)
+        self.feed = Feed.of(self.data, len(self.data.train) if train.batch_size == "all" else train.batch_size or 64)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -96,10 +96,10 @@ class Session:
             batch_size=self.feed.batch_size,
             lr=lr,
             schedule=schedule,
-            clip=train.clip or 0.0,
+            clip=clip.build(train.clip_by, self.model, train.clip) if train.clip else None,
             l1=train.l1,
             accumulate=train.accumulate,
-            average=Average(self.model, train.ema) if train.ema else None,
+            average=self._average(total),
             monitor=train.monitor,
             patience=train.patience or 0,
             valid_every=train.valid_every,
@@ -109,6 +109,13 @@ class Session:
             mode=self.thawing,
             start=start,
         )
+
+    def _average(self, total: int) -> Average | None:
+        """Of the weights: the mean of the last share of steps, or an exponential one."""
+        train = self.recipe.train
+        if train.swa:
+            return Average(self.model, mean_from(round((1 - train.swa) * total)))
+        return Average(self.model, train.ema) if train.ema else None
 
     def total_steps(self) -> int:
         return self.steps_per_epoch * (self.recipe.train.epochs or 1)

@@ -208,3 +208,29 @@ def test_networks_without_an_answer_a_row_are_for_own_loops(name: str, given: st
     np.savez(tmp_path / "small.npz", x=pictures, y=np.arange(40) % 2)
     with pytest.raises(GliaError, match=f"{name} gives {given}; expected an answer for each row"):
         glia.train(tmp_path / "small.npz", model=name, runs=tmp_path)
+
+
+def test_a_whole_set_a_step_is_gradient_descent(tmp_path: Path) -> None:
+    run = glia.train("iris", model="linear", batch_size="all", epochs=3, lr=0.1, runs=tmp_path, baselines=False)
+    lines = [json.loads(line) for line in (run.folder / "chart.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if line["kind"] == "step"]
+    assert len(steps) == 3
+
+
+@pytest.mark.parametrize("settings", [{"clip_by": "adaptive", "clip": 0.05}, {"clip_by": "value", "clip": 1e-4}])
+def test_what_clips_is_asked_for(settings: dict[str, Any], tmp_path: Path) -> None:
+    common: dict[str, Any] = {"model": "mlp", "epochs": 2, "lr": 0.1, "optimizer": "sgd", "runs": tmp_path}
+    common |= {"baselines": False, "ema": 0.0}
+    plain, clipped = (glia.train("iris", **common, **more).model for more in ({"clip": 0.0}, settings))
+    first = glia.build("mlp", glia.prepare("iris"))
+    moved = [
+        sum((a - b).square().sum().item() for a, b in zip(model.parameters(), first.parameters()))
+        for model in (plain, clipped)
+    ]
+    assert 0 < moved[1] < moved[0]
+
+
+def test_the_mean_of_the_last_weights_is_kept(tmp_path: Path) -> None:
+    common: dict[str, Any] = {"model": "linear", "epochs": 6, "lr": 0.1, "runs": tmp_path, "baselines": False}
+    one, other = (glia.train("iris", **common, swa=share, ema=0.0, patience=0).model for share in (0.5, 0.0))
+    assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters()))
