@@ -1,18 +1,21 @@
-"""A language model of characters, trained as nanoGPT's README does it on a CPU.
+"""A language model of characters, of the size and the steps that nanoGPT's README gives for a CPU.
 
     python -m benchmarks.language_model
     python -m benchmarks.language_model --data ../shared/data --seed 1
 
 tiny-shakespeare, the first 90 % for training: 4 layers, 4 heads, 128 wide, 64 characters, 2,000 steps of 12 rows. That
 README gives a validation loss of 1.88, one mean over 20 random batches. Here the whole validation text is read, in
-pieces of 64 characters of which the first has no context; beside it stand mean and spread of ten such means.
+pieces of 64 characters of which the first has no context; beside it stand mean and spread of ten such means. Once with
+AdamW, all settings as there, and once with Muon for the matrices, at its usual rate.
 """
 
 import argparse
 import gzip
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -31,6 +34,7 @@ from glia.training.update import as_outcome
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 CONTEXT, ROWS, STEPS, WARM, GOAL = 64, 12, 2000, 100, 1.88
+RATES = {"adamw": 1e-3, "muon": 3e-3}
 CONSOLE = Console(highlight=False)
 
 
@@ -65,7 +69,7 @@ def estimates(net: torch.nn.Module, text: Tensor) -> Tensor:
 
 
 def main(arguments: list[str]) -> int:
-    """Train, print a table; exit code 1 when the goal was missed."""
+    """Train, print a table; exit code 1 when the goal was missed by both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=SHARED, help="the folder with tiny-shakespeare")
     parser.add_argument("--seed", type=int, default=0)
@@ -73,34 +77,53 @@ def main(arguments: list[str]) -> int:
     if not (options.data / "tiny-shakespeare").is_dir():
         CONSOLE.print("skipped, the data set tiny-shakespeare is not beside this checkout")
         return 0
-    began = time.monotonic()
     text, characters = read(options.data)
+    rows = [trained(text, characters, options.seed, name) for name in RATES]
+    table = Table(box=None, header_style="dim")
+    for column in ("optimizer", "loss", "20 batches", "bits", "goal", "reached", "seconds"):
+        table.add_column(column, justify="left" if column == "optimizer" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row.cells())
+    CONSOLE.print(table)
+    return 0 if min(row.loss for row in rows) <= GOAL else 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a training came to. drawn: losses of ten times 20 random batches."""
+
+    optimizer: str
+    loss: float
+    bits: float
+    drawn: Tensor
+    seconds: float
+
+    def cells(self) -> list[str]:
+        drawn = f"{self.drawn.mean():.3f} ± {self.drawn.std():.3f}"
+        reached = "yes" if self.loss <= GOAL else "no"
+        cells = [self.optimizer, f"{self.loss:.4f}", drawn, f"{self.bits:.4f}", f"{GOAL}", reached]
+        return [*cells, f"{self.seconds:.0f}"]
+
+
+def trained(text: Tensor, characters: list[str], seed: int, name: str) -> Row:
+    """The network after 2,000 steps of that optimizer, read on the whole validation text."""
+    began = time.monotonic()
     cut = int(0.9 * len(text))
     facts = TextFacts(len(characters), CONTEXT, pad=-1, rows=cut)
-    net = build("gpt", facts, Task("language", ("next",), tuple(characters)), seed=options.seed)
-    optimizer = build_optimizer("adamw", net, lr=1e-3, weight_decay=0.1, betas=(0.9, 0.99))
+    net = build("gpt", facts, Task("language", ("next",), tuple(characters)), seed=seed)
+    options: dict[str, Any] = {"betas": (0.9, 0.99)} if name == "adamw" else {}
+    optimizer = build_optimizer(name, net, lr=RATES[name], weight_decay=0.1, **options)
     schedule = schedules.warm_up(schedules.cosine(STEPS - WARM, floor=0.1), WARM)
-    data = pieces(text[:cut], options.seed), whole(text[cut:])
+    data = pieces(text[:cut], seed), whole(text[cut:])
     figures: dict[str, float] = {}
     for moment in glia.fit(
-        net, data, step=next_token(), optimizer=optimizer, schedule=schedule, lr=1e-3, clip=1.0, seed=options.seed
+        net, data, step=next_token(), optimizer=optimizer, schedule=schedule, lr=RATES[name], clip=1.0, seed=seed
     ):
         figures |= moment.figures
         if moment.kind == "step" and moment.step % 250 == 0:
-            CONSOLE.print(f"step {moment.step}: loss {moment.loss:.3f}")
-    seconds, loss = time.monotonic() - began, figures["valid_loss"]
+            CONSOLE.print(f"{name}, step {moment.step}: loss {moment.loss:.3f}")
     drawn = estimates(net, text[cut:])
-    table = Table(box=None, header_style="dim")
-    for column in ("data", "loss", "20 batches", "bits", "goal", "reached", "seconds"):
-        table.add_column(column, justify="left" if column == "data" else "right", no_wrap=True)
-    reached = loss <= GOAL
-    table.add_row(
-        "tiny-shakespeare", f"{loss:.4f}", f"{drawn.mean():.3f} ± {drawn.std():.3f}",
-        f"{figures['valid_bits']:.4f}", f"{GOAL}", "yes" if reached else "no", f"{seconds:.0f}",
-        style="" if reached else "red",
-    )  # fmt: skip
-    CONSOLE.print(table)
-    return 0 if reached else 1
+    return Row(name, figures["valid_loss"], figures["valid_bits"], drawn, time.monotonic() - began)
 
 
 if __name__ == "__main__":

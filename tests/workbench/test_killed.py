@@ -99,6 +99,7 @@ def test_killed_at_any_moment(tmp_path: Path, table: Path, pictures: Path, kind:
 
 
 def test_a_second_signal_stops_at_once() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a process that a shell put in the background ignores it
     told: list[str] = []
     with pytest.raises(KeyboardInterrupt), stop_on_signal(told.append) as stop:
         os.kill(os.getpid(), signal.SIGINT)
