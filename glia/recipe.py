@@ -98,13 +98,17 @@ class Model(_Settings):
     stem: Literal["auto", "imagenet", "small"] | None = Field(
         None, description="first layers of a picture network: as published, or for small pictures"
     )
+    stochastic_depth: float | None = Field(
+        None, ge=0, lt=1, description="how often the last residual branch is left out in training, the others less"
+    )
+    init: str | None = Field(None, description="name in `glia list inits`; chosen by activation if not said")
     pretrained: str | None = Field(
         None, description="weights to begin with: a .safetensors file, a folder of them, or a run of glia"
     )
 
     def options(self) -> dict[str, Any]:
         """What was set, for the network's constructor."""
-        named = self.model_dump(exclude={"model", "pretrained"})
+        named = self.model_dump(exclude={"model", "pretrained", "init"})
         return {key: value for key, value in named.items() if value is not None}
 
 
@@ -128,6 +132,7 @@ class Train(_Settings):
         "norm", description="what clip limits: the norm of all, each number, or each unit by the size of its weights"
     )
     l1: float = Field(0.0, ge=0, description="L1 penalty on weights")
+    loss: str | None = Field(None, description="name in `glia list losses`; the one of the task if not said")
     label_smoothing: Share | None = Field(None, description="share of certainty taken from each label")
     ema: float | None = Field(None, ge=0, lt=1, description="decay of the averaged weights; 0 for none")
     swa: Share = Field(0.0, description="share of the steps, at the end, whose mean weights are kept instead")

@@ -16,6 +16,7 @@ from glia.models.keys import Rename
 from glia.models.normalise import Pictures, image_facts
 from glia.models.stem import Stem, small_stem
 from glia.nn.init import initialise
+from glia.nn.stochastic_depth import StochasticDepth, rising
 
 
 def _conv(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
@@ -34,15 +35,16 @@ class Basic(nn.Module):
 
     expansion: ClassVar[int] = 1
 
-    def __init__(self, inputs: int, width: int, stride: int):
+    def __init__(self, inputs: int, width: int, stride: int, depth: float = 0.0):
         super().__init__()
         self.conv1, self.bn1 = _conv(inputs, width, 3, stride), nn.BatchNorm2d(width)
         self.conv2, self.bn2 = _conv(width, width, 3), nn.BatchNorm2d(width)
         self.downsample = _shortcut(inputs, width, stride)
+        self.depth = StochasticDepth(depth)
 
     def forward(self, x: Tensor) -> Tensor:
         out = torch.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
+        out = self.depth(self.bn2(self.conv2(out)))
         return torch.relu(out + (x if self.downsample is None else self.downsample(x)))
 
 
@@ -51,17 +53,18 @@ class Bottleneck(nn.Module):
 
     expansion: ClassVar[int] = 4
 
-    def __init__(self, inputs: int, width: int, stride: int):
+    def __init__(self, inputs: int, width: int, stride: int, depth: float = 0.0):
         super().__init__()
         self.conv1, self.bn1 = _conv(inputs, width, 1), nn.BatchNorm2d(width)
         self.conv2, self.bn2 = _conv(width, width, 3, stride), nn.BatchNorm2d(width)
         self.conv3, self.bn3 = _conv(width, 4 * width, 1), nn.BatchNorm2d(4 * width)
         self.downsample = _shortcut(inputs, 4 * width, stride)
+        self.depth = StochasticDepth(depth)
 
     def forward(self, x: Tensor) -> Tensor:
         out = torch.relu(self.bn1(self.conv1(x)))
         out = torch.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
+        out = self.depth(self.bn3(self.conv3(out)))
         return torch.relu(out + (x if self.downsample is None else self.downsample(x)))
 
 
@@ -99,17 +102,20 @@ class ResNet(nn.Module):
         width: int = 64,
         small: bool = False,
         dropout: float = 0.0,
+        *,
+        stochastic_depth: float = 0.0,
     ):
         super().__init__()
         self.conv1 = _conv(channels, width, 3) if small else _conv(channels, width, 7, 2)
         self.bn1 = nn.BatchNorm2d(width)
         self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, 2, 1)
         block, inputs, made = (Bottleneck if bottleneck else Basic), width, []
+        depths = iter(rising(stochastic_depth, sum(blocks)))
         for stage, count in enumerate(blocks):
             made.append(nn.Sequential())
             for place in range(count):
                 stride = 2 if stage and place == 0 else 1
-                made[-1].append(block(inputs, width * 2**stage, stride))
+                made[-1].append(block(inputs, width * 2**stage, stride, next(depths)))
                 inputs = width * 2**stage * block.expansion
         self.layer1, self.layer2, self.layer3, self.layer4 = made
         self.drop = nn.Dropout(dropout)
@@ -134,16 +140,20 @@ def resnet(
     width: int = 64,
     stem: Stem = "auto",
     dropout: float = 0.0,
+    stochastic_depth: float = 0.0,
 ) -> Pictures:
     """A residual network for pictures of any size.
 
     stem: "imagenet" as published (7 x 7 with stride 2, then pooling), "small" without them; "auto" is the small one
-    below 64 pixels. Published weights need "imagenet".
+    below 64 pixels. Published weights need "imagenet". stochastic_depth: how often the last block is left out of a
+    training step, the ones before it less (glia.nn.stochastic_depth).
     """
     facts = image_facts(facts, "resnet")
     if len(blocks) != 4 or min(blocks) < 1:
         raise GliaError("resnet has four stages of blocks", got=f"blocks={list(blocks)}")
     small = small_stem(stem, facts, "resnet")
-    net = ResNet(facts.channels, task.outputs, blocks, bottleneck, width, small, dropout)
+    net = ResNet(
+        facts.channels, task.outputs, blocks, bottleneck, width, small, dropout, stochastic_depth=stochastic_depth
+    )
     initialise(net, "relu", generator)
     return Pictures(facts, net)

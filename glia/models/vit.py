@@ -16,6 +16,7 @@ from glia.errors import GliaError
 from glia.models.bert import Dense, SelfAttention
 from glia.models.keys import Rename
 from glia.models.normalise import Pictures, image_facts
+from glia.nn.stochastic_depth import StochasticDepth, rising
 
 EPS = 1e-12  # of the norms, as in Hugging Face's files; the paper's program has 1e-6
 
@@ -68,16 +69,17 @@ class _Attention(nn.Module):
 class Layer(nn.Module):
     """Attention and a feed-forward part with GELU, a norm before each (equations 2, 3). (N, L, width) -> the same."""
 
-    def __init__(self, width: int, heads: int, inner: int, dropout: float):
+    def __init__(self, width: int, heads: int, inner: int, dropout: float, depth: float = 0.0):
         super().__init__()
         self.attention = _Attention(width, heads, dropout)
         self.intermediate, self.output = Dense(width, inner), Dense(inner, width)
         self.layernorm_before, self.layernorm_after = nn.LayerNorm(width, EPS), nn.LayerNorm(width, EPS)
-        self.drop = nn.Dropout(dropout)
+        self.drop, self.depth = nn.Dropout(dropout), StochasticDepth(depth)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.drop(self.attention(self.layernorm_before(x)))
-        return x + self.drop(self.output(self.drop(F.gelu(self.intermediate(self.layernorm_after(x))))))
+        x = x + self.depth(self.drop(self.attention(self.layernorm_before(x))))
+        inner = self.drop(F.gelu(self.intermediate(self.layernorm_after(x))))
+        return x + self.depth(self.drop(self.output(inner)))
 
 
 class _Encoder(nn.Module):
@@ -119,10 +121,12 @@ class ViT(nn.Module):
         inner: int | None = None,
         patch: int = 16,
         dropout: float = 0.0,
+        stochastic_depth: float = 0.0,
     ):
         super().__init__()
         self.embeddings = _Embeddings(channels, size, width, patch, dropout)
-        self.encoder = _Encoder([Layer(width, heads, inner or 4 * width, dropout) for _ in range(layers)])
+        depths = rising(stochastic_depth, layers)
+        self.encoder = _Encoder([Layer(width, heads, inner or 4 * width, dropout, depth) for depth in depths])
         self.layernorm = nn.LayerNorm(width, EPS)
         self.classifier = nn.Linear(width, outputs)
 
@@ -148,11 +152,13 @@ def vit(
     inner: int | None = None,
     patch: int | None = None,
     dropout: float = 0.0,
+    stochastic_depth: float = 0.0,
 ) -> Pictures:
     """A vision transformer for these pictures.
 
     patch: pixels a side; when None 16 for pictures of at least 128 pixels a side, 8 from 64 on, 4 for smaller ones.
-    inner: of the feed-forward part, 4 * width when None. Matrices and places begin with N(0, 0.02^2), cut off at twice
+    inner: of the feed-forward part, 4 * width when None. stochastic_depth: how often the last layer's branches are left
+    out in training, those before it less. Matrices and places begin with N(0, 0.02^2), cut off at twice
     that, the head with zeros (section 3.2).
     """
     facts = image_facts(facts, "vit")
@@ -165,7 +171,7 @@ def vit(
         )
     net = ViT(
         facts.channels, (facts.height, facts.width), task.outputs, width, layers, heads,
-        inner=inner, patch=patch, dropout=dropout,
+        inner=inner, patch=patch, dropout=dropout, stochastic_depth=stochastic_depth,
     )  # fmt: skip
     places = (net.embeddings.cls_token, net.embeddings.position_embeddings)
     layered = [part for part in net.modules() if isinstance(part, nn.Linear | nn.Conv2d)]

@@ -184,7 +184,7 @@ def rehearsed(session: Session, start: nn.Module, seconds: float) -> Bench | Non
         # Trials of members that never see a fold of the rows would say little: all see all, and held-out rows decide.
         options: dict[str, Any] = {"weight": torch.tensor(task.weights)} if task.weights else {}
         model = Whole(model, task.kind)
-        step = supervised(task.loss, **options)
+        step = supervised(train.loss or task.loss, **options)
     optimizer = set_lr(session.optimizer(model, float(train.lr)), float(train.lr) * _schedule(session)(0, []))
     with listen(capture=True) as chart:
         model.train()

@@ -15,9 +15,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from glia.catalog import entry as catalog
 from glia.data.prepared import Prepared
 from glia.data.split import folds as fold_of
 from glia.disk import Log
+from glia.errors import GliaError
 from glia.models.tabular import combine
 from glia.nn import losses
 from glia.optim import build as build_optim
@@ -129,17 +131,28 @@ def chart_rhythm(total_steps: int) -> int:
 def make_step(recipe: Recipe, data: Prepared, model: nn.Module) -> Step:
     """The Step that fits the task and the network."""
     task = data.task
+    entry = _loss(recipe, task.kind, task.loss)
+    takes = entry.facts["options"]
     metric = {"classify": accuracy, "multilabel": label_accuracy, "regress": rmse(task.scale or (1.0,))}[task.kind]
-    options: dict[str, Any] = {"weight": torch.tensor(task.weights)} if task.weights else {}
+    options: dict[str, Any] = {"weight": torch.tensor(task.weights)} if task.weights and "weight" in takes else {}
     count = getattr(model, "folds", 0)
     if count:
-        per_row, scoring = losses.per_row(task.loss, **options), losses.build(task.loss, **options)
+        per_row, scoring = losses.per_row(entry.name, **options), losses.build(entry.name, **options)
         fold = fold_of(data.train.targets, count, recipe.train.seed)
         apart = partial(combine_apart, task.kind)
         return FoldStep(per_row, scoring, metric, fold, count, apart, valid_on_train=data.valid is None)
-    if recipe.train.label_smoothing and task.kind != "regress":
+    if recipe.train.label_smoothing and "label_smoothing" in takes:
         options["label_smoothing"] = recipe.train.label_smoothing
-    return supervised(task.loss, metric=metric, **options)
+    return supervised(entry.name, metric=metric, **options)
+
+
+def _loss(recipe: Recipe, kind: str, usual: str) -> catalog.Entry:
+    """The loss that was asked for, or the usual one. Raises GliaError where it does not fit the task."""
+    entry = catalog.find("losses", recipe.train.loss or usual)
+    if kind not in entry.facts["tasks"]:
+        fitting = [one.name for one in catalog.entries("losses") if kind in one.facts["tasks"]]
+        raise GliaError(f"loss {entry.name} does not fit the task {kind}", expected=f"one of {', '.join(fitting)}")
+    return entry
 
 
 def combine_apart(kind: str, outputs: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -10,14 +10,17 @@ import torch
 from torch import nn
 
 from glia import disk
+from glia.catalog import entry as catalog
 from glia.data.prepared import Prepared
 from glia.doctor.finding import Finding
 from glia.errors import GliaError
 from glia.models.build import build
+from glia.nn.init import initialise, lsuv
 from glia.recipe import Recipe
 from glia.report.tensorboard import tensorboard
 from glia.runs import checkpoint, machine
 from glia.runs.folder import RunFolder, plain_name
+from glia.seed import mix
 from glia.training.nonfinite import NonFinite
 from glia.workbench import pretrained
 from glia.workbench.checkup import Busy, Checkup
@@ -32,6 +35,9 @@ Found = Callable[[Finding], None]
 """Given each thing that the doctor finds, once."""
 Begin = Callable[[Session, RunFolder, list[Choice]], tuple[Watcher, ...]]
 """Called when training is about to begin; what it gives watches every Moment."""
+
+
+LSUV_ROWS = 256  # of the training set, from which first weights are scaled
 
 
 class Stopped(KeyboardInterrupt):
@@ -177,7 +183,19 @@ def _session(recipe: Recipe, data: Prepared, own: nn.Module | None, usual_lr: fl
     if own is None and recipe.model.model == "custom":
         raise GliaError("this run's network was one of your own", hint="glia.resume(folder, model=your_network)")
     model = own or build(recipe.model.model, data.facts, task, seed=recipe.train.seed, **recipe.model.options())
+    if recipe.model.init is not None:
+        _begin_with(recipe.model.init, recipe, model, data)
     return Session(recipe, data, model.to(recipe.train.device), usual_lr)
+
+
+def _begin_with(name: str, recipe: Recipe, model: nn.Module, data: Prepared) -> None:
+    """Draw the first weights by another rule than the network's own."""
+    generator = torch.Generator().manual_seed(mix(recipe.train.seed, "init"))
+    if catalog.find("inits", name).name == "lsuv":
+        rows = torch.arange(min(LSUV_ROWS, len(data.train)))
+        lsuv(model, data.train.at(rows).inputs, generator)
+    else:
+        initialise(model, recipe.model.activation or "relu", generator, scheme=name)
 
 
 def _transfer(session: Session, choices: list[Choice], tell: Tell) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from zoo import (
 
 from glia.errors import GliaError
 from glia.models.resnet import Basic, Bottleneck, ResNet, resnet
+from glia.nn.stochastic_depth import StochasticDepth
 
 SIZES = {
     "resnet18": 11_689_512,
@@ -108,3 +109,16 @@ def test_what_every_network_bears(bottleneck: bool) -> None:
     if bottleneck:
         assert_exports(net, x[:2])
         assert_compiles(net, x[:2])
+
+
+def test_branches_are_left_out_in_training_only() -> None:
+    net = ResNet(3, 4, (1, 1, 1, 1), width=8, small=True, stochastic_depth=0.9)
+    depths = [part.drop for part in net.modules() if isinstance(part, StochasticDepth)]
+    assert depths == pytest.approx([0.225, 0.45, 0.675, 0.9])
+    x = torch.randn(6, 3, 32, 32, generator=generator())
+    for part in net.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.eval()
+    assert not torch.equal(net(x), net(x))
+    net.eval()
+    assert torch.equal(net(x), net(x))

@@ -234,3 +234,35 @@ def test_the_mean_of_the_last_weights_is_kept(tmp_path: Path) -> None:
     common: dict[str, Any] = {"model": "linear", "epochs": 6, "lr": 0.1, "runs": tmp_path, "baselines": False}
     one, other = (glia.train("iris", **common, swa=share, ema=0.0, patience=0).model for share in (0.5, 0.0))
     assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters()))
+
+
+def test_another_loss_is_asked_for(tmp_path: Path) -> None:
+    common: dict[str, Any] = {"model": "mlp", "epochs": 1, "lr": 1e-3, "runs": tmp_path, "baselines": False}
+    one, other = (glia.train("iris", **common, loss=name).metrics["valid"] for name in ("focal", None))
+    assert one != other
+    mae, mse = (glia.train("diabetes", **common, loss=name).model for name in ("mae", "mse"))
+    assert any(not torch.equal(a, b) for a, b in zip(mae.parameters(), mse.parameters()))
+    with pytest.raises(
+        GliaError, match="mse does not fit the task classify; expected one of cross_entropy, focal"
+    ):
+        glia.train("iris", **common, loss="mse")
+    with pytest.raises(GliaError, match="unknown loss 'focl'.*'focal'"):
+        glia.train("iris", **common, loss="focl")
+
+
+@pytest.mark.parametrize("name", ["lsuv", "orthogonal", "xavier_normal"])
+def test_first_weights_by_another_rule(name: str, tmp_path: Path) -> None:
+    """A rate of almost nothing leaves the first weights as they were."""
+    common: dict[str, Any] = {"model": "mlp", "hidden": (32, 32), "epochs": 1, "lr": 1e-12, "weight_decay": 0.0}
+    run = glia.train("wine", **common, init=name, runs=tmp_path, baselines=False, doctor=False, ema=0.0)
+    hidden = [layer for layer in run.model.hidden if isinstance(layer, nn.Linear)]
+    if name == "lsuv":
+        with torch.no_grad():
+            data = glia.prepare("wine")
+            out = run.model.features(data.train.at(torch.arange(len(data.train))).inputs)
+            assert hidden[0](out).std().item() == pytest.approx(1.0, rel=0.02)
+    elif name == "orthogonal":
+        w = hidden[1].weight
+        assert torch.allclose(w @ w.T, 2 * torch.eye(32), atol=1e-4)  # the gain of ReLU is the root of 2
+    else:
+        assert hidden[1].weight.std().item() == pytest.approx((2 * 2 / 64) ** 0.5, rel=0.1)
