@@ -242,9 +242,7 @@ def test_another_loss_is_asked_for(tmp_path: Path) -> None:
     assert one != other
     mae, mse = (glia.train("diabetes", **common, loss=name).model for name in ("mae", "mse"))
     assert any(not torch.equal(a, b) for a, b in zip(mae.parameters(), mse.parameters()))
-    with pytest.raises(
-        GliaError, match="mse does not fit the task classify; expected one of cross_entropy, focal"
-    ):
+    with pytest.raises(GliaError, match="mse does not fit the task classify; expected one of cross_entropy, focal"):
         glia.train("iris", **common, loss="mse")
     with pytest.raises(GliaError, match="unknown loss 'focl'.*'focal'"):
         glia.train("iris", **common, loss="focl")
