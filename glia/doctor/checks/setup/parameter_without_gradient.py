@@ -26,7 +26,7 @@ def check(chart: Chart) -> Iterator[Finding]:
     held = skill(chart)
     well = held >= WELL if held is not None else learned(chart)
     severity: Severity = "note" if well else "error" if failed(chart) else "warning"
-    yield from _unowned(chart)
+    yield from _unowned(chart, well)
     cleared = chart.loop is not None and chart.loop.cleared_late >= CLEARED
     for model in chart.models:
         if model.measured < FEWEST:
@@ -51,7 +51,7 @@ def check(chart: Chart) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _unowned(chart: Chart) -> Iterator[Finding]:
+def _unowned(chart: Chart, well: bool) -> Iterator[Finding]:
     """Layers whose weights the model does not know as its own: kept in a plain list or dict."""
     strays = [o for model in chart.models for o in model.operations if o.weighted and o.trainable and not o.owned]
     if strays:
@@ -63,7 +63,7 @@ def _unowned(chart: Chart) -> Iterator[Finding]:
             "keep layers in nn.ModuleList or nn.ModuleDict, not in a plain list or dict",
             safe=True,
             prior=0.95,
-            sure=not learned(chart) or failed(chart),
+            sure=not well,
         )
 
 
