@@ -302,7 +302,7 @@ class _Training:
                 order = rows[torch.randperm(len(rows), generator=generator)] if shuffle else rows
                 for at in range(0, len(order), self.batch):
                     part = order[at : at + self.batch]
-                    if len(part) == 1 and len(order) > 1:
+                    if len(part) == 1 and self.batch > 1 and len(order) > 1:
                         continue  # a batch norm cannot take a single row
                     yield [None if t is None else t[part] for t in bench.data]
             else:

@@ -334,3 +334,11 @@ def test_nothing_of_the_script_is_touched(name):
     assert [m.training for m in model.modules()] == modes and not any(m._forward_hooks for m in model.modules())
     assert all(torch.equal(a, batch[0]) for a, batch in zip(rows, bench.capture.batches))
     assert all(p.grad is None for p in bench.capture.initial[0].parameters())
+
+
+def test_a_script_that_takes_one_row_a_step_is_tried_too() -> None:
+    chart = script(rows=1, epochs=1)
+    assert chart.bench is not None and not isinstance(chart.bench, str)
+    trials = Trials(chart.bench, habits(chart, chart.bench), chart, budget=20.0)
+    outcome = trials.attempt({})
+    assert outcome.steps == 192 and not outcome.error
