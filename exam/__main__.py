@@ -26,6 +26,7 @@ def main() -> int:
     run.add_argument("--limit", type=float, default=120, help="seconds for one program")
     mark = verbs.add_parser("mark", help="the marks")
     mark.add_argument("--markdown", type=Path, help="write the page there")
+    mark.add_argument("--note", default="", help="a sentence at the head of the page")
     for verb in (draw, run, mark):
         verb.add_argument("out", type=Path)
     options = parser.parse_args()
@@ -58,7 +59,7 @@ def _mark(options: argparse.Namespace) -> None:
         told = [finding["cause"] for finding in (each.findings or [])[:3]]
         if each.findings is None or (each.sick and not each.right(1)) or (not each.sick and told):
             print(each.name, each.truth["kind"], each.truth["fault"], each.truth["causes"][:1], "->", told)
-    text = page(answers, {rule.code: rule.cause for rule in rules()})
+    text = page(answers, {rule.code: rule.cause for rule in rules()}, options.note)
     if options.markdown:
         options.markdown.write_text(text)
     else:

@@ -155,8 +155,8 @@ def grouped(answers: Sequence[Answer], key: Callable[[Answer], str]) -> list[dic
     return rows
 
 
-def page(answers: Sequence[Answer], causes_of: dict[str, str] | None = None) -> str:
-    """The whole page, in Markdown."""
+def page(answers: Sequence[Answer], causes_of: dict[str, str] | None = None, note: str = "") -> str:
+    """The whole page, in Markdown. note: what people should know of this run of it."""
     total = [{"figure": name, "value": value} for name, value in marks(answers).items()]
     sick = [each for each in answers if each.sick]
     by_cause = [
@@ -174,6 +174,7 @@ def page(answers: Sequence[Answer], causes_of: dict[str, str] | None = None) -> 
             "",
             "Training scripts drawn at random (`python -m exam draw`), half with a fault that shows, half sound.",
             "Only errors and warnings count. A cause is right if it is one of those accepted for the fault.",
+            *([note] if note else []),
             "",
             table(total),
             "## By kind of network",
