@@ -51,21 +51,15 @@ class GAN(nn.Module):
         out: Tensor = self.discriminator(self.real(x))
         return out.view(len(x), 1)
 
-    def sample(
-        self, count: int, generator: torch.Generator | None = None, *, spread: float = 1.0, batch_size: int = 256
-    ) -> Tensor:
+    def sample(self, count: int, generator: torch.Generator | None = None, *, batch_size: int = 256) -> Tensor:
         """(count, ...) raw rows that the generator makes up, in evaluation mode, pictures as uint8.
 
-        generator: draws the noise (torch's own, on the CPU, when not given); the same one gives the same rows. spread:
-        of the noise; below 1 the rows are surer and vary less (Brock et al. 2019, arXiv 1809.11096, section 3.1, who
-        draw anew what lies far out, where here all is drawn nearer to the middle).
+        generator: draws the noise (torch's own, on the CPU, when not given); the same one gives the same rows.
         """
-        if not spread > 0:
-            raise GliaError("spread of the noise", got=spread, expected="more than 0")
         if count < 1:
             raise GliaError("sample", got=count, expected="a number of rows, 1 or more")
         place = next((p for p in self.generator.parameters()), torch.zeros(()))
-        noise = spread * torch.randn(count, self.latent, generator=generator).to(place)
+        noise = torch.randn(count, self.latent, generator=generator).to(place)
         training = self.generator.training
         self.generator.eval()
         try:

@@ -53,16 +53,6 @@ def test_sampling_does_not_touch_the_batch_norms() -> None:
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items()) and net.training
 
 
-def test_noise_of_less_spread_gives_rows_nearer_to_the_middle() -> None:
-    net = GAN(nn.Linear(4, 2), nn.Linear(2, 1), 4)
-    wide, near = (net.sample(50, zoo.generator(), spread=spread) for spread in (1.0, 0.25))
-    with torch.no_grad():
-        middle = net.generator(torch.zeros(1, 4))
-    torch.testing.assert_close(near - middle, (wide - middle) / 4)
-    with pytest.raises(GliaError, match="spread of the noise; got 0"):
-        net.sample(1, spread=0)
-
-
 def test_stages_cover_all_and_end_with_the_judges_last_layer() -> None:
     net = gan(GREY, ASK, zoo.generator(), hidden=(16, 16))
     stages = net.stages()
