@@ -18,7 +18,7 @@ from glia.doctor.finding import Finding, Remedy, Trial
 from glia.doctor.ideas import Change, Idea, from_findings, merged, pace
 from glia.doctor.learning import skill
 from glia.doctor.reference import reference
-from glia.doctor.search import LIKELY, Found, Search
+from glia.doctor.search import Found, Search
 from glia.doctor.trial import Outcome, Trials, habits
 from glia.vitals.bench import Bench
 from glia.vitals.chart import Chart
@@ -26,7 +26,7 @@ from glia.vitals.chart import Chart
 WELL, LEARNED, POOR = 0.9, 0.55, 0.25  # skill: nothing to look for; only strong evidence speaks; a failure
 GAIN, CLOSED = 0.2, 0.4  # skill that a cure must bring, and the share of the way from there to perfect
 LARGE_GAIN, ALMOST_ALL = 0.3, 0.9  # what weak evidence must show in a run that has learned
-NEARLY = 0.75  # share of the way that makes up for half the gain where the evidence is strong, and for weaker evidence
+NEARLY = 0.75  # share of the way that makes up for half the gain, where the evidence is strong
 STRONG, SUSPICIOUS = 0.8, 0.7  # prior that may speak in a run that has learned; in one that nothing cured
 BEATEN, NOTHING = 0.3, 0.1  # skill by which a plain network must be ahead; below which nothing was learned
 CERTAIN, TIMES = 0.9, 1.5  # prior of evidence that leaves little doubt, and what it must multiply a skill by
@@ -129,9 +129,6 @@ class Judge:
         if prior >= CERTAIN and steady >= GAIN / 2 and found.worst >= TIMES * found.before:
             return True
         if strong and found.gain >= GAIN / 2 and closed >= NEARLY:
-            return True
-        pointed = any(not idea.knob and idea.prior >= LIKELY for idea in found.ideas)
-        if pointed and steady >= GAIN and closed >= NEARLY:
             return True
         if found.before >= LEARNED and not strong:
             return found.worst - found.before >= LARGE_GAIN and closed >= ALMOST_ALL

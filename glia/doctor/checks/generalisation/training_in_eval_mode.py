@@ -32,6 +32,6 @@ def check(chart: Chart) -> Iterator[Finding]:
         "call model.train() at the beginning of each epoch",
         safe=True,
         change={"train_mode": True},
-        prior=0.8 if forgotten else 0.6,
+        prior=0.8,
         sure=forgotten and not tuned,
     )
