@@ -38,7 +38,8 @@ class Layers:
         self.batch: tuple[tuple[int, ...], str, Spread] | None = None
         self.before: dict[int, Tensor] = {}
         self.grad_norms: dict[int, float] = {}
-        self.spreads: dict[int, tuple[Tensor, Spread]] = {}  # what one module gives, the next one takes
+        # What one module gives, the next one takes. By id: the tensor, so that its id stays its own, and its version.
+        self.spreads: dict[int, tuple[Tensor, int, Spread]] = {}
 
     def enter(self, module: nn.Module, given: Any) -> None:
         """A forward pass begins: is it an outermost one? What is kept of each is the last one before a step."""
@@ -78,12 +79,12 @@ class Layers:
         self.answers[id(module)] = (module, self._spread(out), taken)
 
     def _spread(self, x: Tensor) -> Spread:
-        """How wide each column of the inputs is, is asked once."""
-        tensor, found = self.spreads.get(id(x), (None, Spread()))
-        if tensor is not x:
-            found = spread(x, columns=not self.measured)
-            self.spreads[id(x)] = (x, found)
-        return found
+        """Measured once, and again after an operation in place. How wide each column is, is asked at the first step."""
+        version = -1 if x.is_inference() else x._version
+        known = self.spreads.get(id(x))
+        if known is None or known[1] != version:
+            self.spreads[id(x)] = known = (x, version, spread(x, columns=not self.measured))
+        return known[2]
 
     def before_step(self, theirs: set[int]) -> None:
         """The gradients as the optimiser of `theirs` (ids of parameters) finds them, and the weights as they were."""
@@ -91,7 +92,7 @@ class Layers:
         for root in self.roots:
             self.graded.update(id(p) for p in root.parameters() if p.grad is not None)
         own = {key: [p for p in _own(module) if id(p) in theirs] for key, (module, _, _) in self.answers.items()}
-        self.before = {id(p): sample(p.detach(), WEIGHT_SAMPLE).clone() for part in own.values() for p in part}
+        self.before |= {id(p): sample(p.detach(), WEIGHT_SAMPLE).clone() for part in own.values() for p in part}
         found = norms([[p.grad for p in part if p.grad is not None] for part in own.values()])
         self.grad_norms |= dict(zip(own, found))
 

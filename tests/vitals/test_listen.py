@@ -377,3 +377,17 @@ def test_clipping_is_heard_however_it_is_called(clip, limit, named):
             optimizer.step()
     assert chart.loop is not None and chart.loop.clip == 0.5
     assert not chart.notes
+
+
+def test_what_an_activation_changes_in_place_is_measured_anew() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 32), nn.ReLU(inplace=True), nn.Linear(32, 2))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with glia.listen() as chart:
+        for _ in range(3):
+            optimizer.zero_grad()
+            F.cross_entropy(model(X), Y).backward()
+            optimizer.step()
+    before, after, _ = (layer.output for layer in chart.layers[:3])
+    assert before.low < 0 and before.zeros == 0
+    assert after.low == 0 and after.zeros > 0.2
