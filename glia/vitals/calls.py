@@ -20,25 +20,25 @@ class Calls:
     def __init__(self, enter: Enter, leave: Leave):
         self.enter, self.leave = enter, leave
         self.inside = self.deep = False  # a call is running that was told of; calls within it are told of too
-        self.original: Any = None
+        self.on = False
+        self.original: Any = None  # what `patch` wraps; both serve again as long as nobody else's patch came in between
         self.patch: Any = None
-        self.original_of_patch: Any = None  # the same patch serves as long as nobody else's is in between
 
     def switch(self, on: bool) -> None:
         """Put the patch in place, or take it away; another observer's patch that lies on top is left alone."""
-        if on and self.original is None:
-            if self.original_of_patch is not nn.Module.__call__:
-                self.original_of_patch = nn.Module.__call__
-                self.patch = self._patched(self.original_of_patch)
-            self.original = self.original_of_patch
+        if on and not self.on:
+            if self.original is not nn.Module.__call__:
+                self.original = nn.Module.__call__
+                self.patch = self._patched(self.original)
             nn.Module.__call__ = self.patch  # type: ignore[method-assign]
-        elif not on and self.original is not None and nn.Module.__call__ is self.patch:
+            self.on = True
+        elif not on and self.on and nn.Module.__call__ is self.patch:
             nn.Module.__call__ = self.original  # type: ignore[method-assign]
-            self.original = None
+            self.on = False
 
     def _patched(self, original: Any) -> Any:
         def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            if (self.inside and not self.deep) or self.original is None or torch.compiler.is_compiling():
+            if (self.inside and not self.deep) or not self.on or torch.compiler.is_compiling():
                 return original(module, *args, **kwargs)
             self.enter(module, args, kwargs)
             try:

@@ -34,7 +34,7 @@ from glia.vitals.capture import LARGEST_MODEL, copied
 from glia.vitals.chart import Chart, ScoreFacts, StepVitals
 from glia.vitals.listen import listen
 from glia.workbench.firstlook import plain_dropout
-from glia.workbench.session import Session
+from glia.workbench.session import Session, loss_of
 
 ROWS, HELD = 10_000, 2_000  # of training and of held-out rows, at most
 REHEARSAL = 0.3  # of the budget that collecting rows may take
@@ -182,9 +182,9 @@ def rehearsed(session: Session, start: nn.Module, seconds: float) -> Bench | Non
     plain_dropout(model)
     if isinstance(model, Ensemble):
         # Trials of members that never see a fold of the rows would say little: all see all, and held-out rows decide.
-        options: dict[str, Any] = {"weight": torch.tensor(task.weights)} if task.weights else {}
+        entry, options = loss_of(session.recipe, task)
         model = Whole(model, task.kind)
-        step = supervised(train.loss or task.loss, **options)
+        step = supervised(entry.name, **options)
     optimizer = set_lr(session.optimizer(model, float(train.lr)), float(train.lr) * _schedule(session)(0, []))
     with listen(capture=True) as chart:
         model.train()

@@ -18,6 +18,7 @@ from torch import nn
 from glia.catalog import entry as catalog
 from glia.data.prepared import Prepared
 from glia.data.split import folds as fold_of
+from glia.data.task import Task
 from glia.disk import Log
 from glia.errors import GliaError
 from glia.models.tabular import combine
@@ -131,28 +132,30 @@ def chart_rhythm(total_steps: int) -> int:
 def make_step(recipe: Recipe, data: Prepared, model: nn.Module) -> Step:
     """The Step that fits the task and the network."""
     task = data.task
-    entry = _loss(recipe, task.kind, task.loss)
-    takes = entry.facts["options"]
+    entry, options = loss_of(recipe, task)
     metric = {"classify": accuracy, "multilabel": label_accuracy, "regress": rmse(task.scale or (1.0,))}[task.kind]
-    options: dict[str, Any] = {"weight": torch.tensor(task.weights)} if task.weights and "weight" in takes else {}
     count = getattr(model, "folds", 0)
     if count:
         per_row, scoring = losses.per_row(entry.name, **options), losses.build(entry.name, **options)
         fold = fold_of(data.train.targets, count, recipe.train.seed)
         apart = partial(combine_apart, task.kind)
         return FoldStep(per_row, scoring, metric, fold, count, apart, valid_on_train=data.valid is None)
-    if recipe.train.label_smoothing and "label_smoothing" in takes:
+    if recipe.train.label_smoothing and "label_smoothing" in entry.facts["options"]:
         options["label_smoothing"] = recipe.train.label_smoothing
     return supervised(entry.name, metric=metric, **options)
 
 
-def _loss(recipe: Recipe, kind: str, usual: str) -> catalog.Entry:
-    """The loss that was asked for, or the usual one. Raises GliaError where it does not fit the task."""
-    entry = catalog.find("losses", recipe.train.loss or usual)
-    if kind not in entry.facts["tasks"]:
-        fitting = [one.name for one in catalog.entries("losses") if kind in one.facts["tasks"]]
-        raise GliaError(f"loss {entry.name} does not fit the task {kind}", expected=f"one of {', '.join(fitting)}")
-    return entry
+def loss_of(recipe: Recipe, task: Task) -> tuple[catalog.Entry, dict[str, Any]]:
+    """The loss that was asked for, or the usual one, with the weights of classes where it takes them.
+
+    Raises GliaError where it does not fit the task.
+    """
+    entry = catalog.find("losses", recipe.train.loss or task.loss)
+    if task.kind not in entry.facts["tasks"]:
+        fitting = [one.name for one in catalog.entries("losses") if task.kind in one.facts["tasks"]]
+        raise GliaError(f"loss {entry.name} does not fit the task {task.kind}", expected=f"one of {', '.join(fitting)}")
+    weighted = task.weights and "weight" in entry.facts["options"]
+    return entry, {"weight": torch.tensor(task.weights)} if weighted else {}
 
 
 def combine_apart(kind: str, outputs: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
