@@ -16,7 +16,7 @@ FLOORS = [
     ["models", "doctor", "training"],
     ["predict", "report"],
     ["workbench", "tracing"],
-    ["estimators"],
+    ["estimators", "torture"],
     ["cli"],
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
