@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
-.PHONY: demo test test-frameworks check lint types format bench-accuracy bench-doctor bench-language bench-digits-gan bench-transfer bench-trials exam clean
+.PHONY: demo test test-frameworks check lint types format bench-accuracy bench-doctor bench-language bench-digits-gan bench-transfer bench-trials exam torture clean
 
 demo: $(STAMPS)/dev
 	$(BIN)/glia train digits
@@ -60,6 +60,10 @@ exam: $(STAMPS)/dev
 	test -d $(EXAM) || $(BIN)/python -m exam draw $(EXAM) --count $(COUNT) --seed $(SEED) --jobs 2
 	$(BIN)/python -m exam run $(EXAM) --glia $(BIN)/glia --jobs 2
 	$(BIN)/python -m exam mark $(EXAM) --markdown docs/doctor-exam.md
+
+# Kills, full disks, flipped bits, hostile files: tries to break glia and writes RELIABILITY.md. N=1000, N=large: as often.
+torture: $(STAMPS)/dev
+	$(BIN)/python -m torture $(NAMES) $(if $(N),N=$(N))
 
 # The dev extra pins a CPU build of torch; installed first, nothing else can pull in a larger one.
 $(STAMPS)/dev: pyproject.toml
