@@ -23,6 +23,7 @@ _WHERE = {
     "supervised": "glia.training.steps:supervised",
     "next_token": "glia.training.language:next_token",
     "adversarial": "glia.training.adversarial:adversarial",
+    "import_weights": "glia.foreign.importer:import_weights",
     "load_weights": "glia.models.weights:load_weights",
     "trace": "glia.tracing.trace:trace",
     "Trace": "glia.tracing.rows:Trace",

@@ -12,7 +12,7 @@ GLIA = Path(__file__).resolve().parents[1] / "glia"
 FLOORS = [
     ["errors", "seed"],
     ["recipe", "disk", "catalog"],
-    ["nn", "optim", "data", "vitals", "runs"],
+    ["nn", "optim", "data", "vitals", "runs", "foreign"],
     ["models", "doctor", "training"],
     ["predict", "report"],
     ["workbench", "tracing"],
@@ -79,23 +79,15 @@ def test_the_rule_finds_an_upward_import(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(list(problems(tmp_path / "data" / "bad.py"))) == 2
 
 
-DANGEROUS = {"pickle", "joblib", "dill", "cloudpickle", "marshal", "shelve"}
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(GLIA)))
-def test_nothing_executes_what_it_reads_and_only_one_module_writes(path: Path) -> None:
+def test_only_one_module_writes(path: Path) -> None:
+    """That nothing executes what it reads is held by tests/torture/test_gates.py."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.stmt):
-            assert not {name.split(".")[0] for name in imported(node)} & DANGEROUS, node.lineno
-        if not isinstance(node, ast.Call):
+        if not isinstance(node, ast.Call) or path.name == "disk.py":
             continue
-        called = ast.unparse(node.func)
-        assert called not in ("torch.load", "eval", "exec", "yaml.load", "os.system"), f"line {node.lineno}: {called}"
-        options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-        assert options.get("allow_pickle", "False") == "False" and options.get("shell", "False") == "False"
-        if path.name != "disk.py" and called == "open" and len(node.args) > 1:
+        if ast.unparse(node.func) == "open" and len(node.args) > 1:
             assert ast.literal_eval(node.args[1]) in ("r", "rb"), f"line {node.lineno}: only glia/disk.py writes"
-        if path.name != "disk.py" and isinstance(node.func, ast.Attribute):
+        if isinstance(node.func, ast.Attribute):
             assert node.func.attr not in ("write_text", "write_bytes", "savez", "to_csv"), f"line {node.lineno}"
 
 

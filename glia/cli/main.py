@@ -105,6 +105,21 @@ def export(
     verb.run(run, out, overwrite=overwrite)
 
 
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint of PyTorch: .pt, .pth, .bin, .ckpt.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where to. Not given: FILE with .safetensors at its end.")
+    ] = None,
+    part: Annotated[str, typer.Option(help="Name in the checkpoint under which the weights stand.")] = "",
+    overwrite: Overwrite = False,
+) -> None:
+    """Take the weights out of a pickled checkpoint, without running it, into a safetensors file."""
+    from glia.cli import import_ as verb
+
+    verb.run(file, out=out, part=part, overwrite=overwrite)
+
+
 @app.command()
 def trace(
     what: Annotated[

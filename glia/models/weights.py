@@ -285,10 +285,10 @@ def _shards(index: Path) -> list[Path]:
 
 def _pickle(path: Path) -> GliaError:
     return GliaError(
-        f"{path} is a pickle, which can run any code when it is read; glia reads none",
-        hint="its .safetensors twin, or convert a file that you trust: torch.load(..., weights_only=True), then "
-        "safetensors.torch.save_file",
-    )  # fmt: skip
+        f"{path} is a pickle, which can run any code when it is read",
+        expected="a .safetensors file",
+        hint=f"glia import {path} --out {path.with_suffix('.safetensors').name}",
+    )
 
 
 def _sha256(path: Path) -> str:
