@@ -12,7 +12,7 @@ class Best:
     """Keeps a copy of the weights whenever the monitored figure gains.
 
     monitor: e.g. "valid_loss" (smaller is better) or "valid_accuracy" (larger is). patience: validations without gain
-    that are borne; 0 bears any number. A figure that is not a number is never the best, and counts as no gain.
+    that are borne; 0 bears any number. A figure that is not finite is never the best, and counts as no gain.
     """
 
     def __init__(self, monitor: str, patience: int, *, higher_is_better: bool = False):
@@ -28,7 +28,7 @@ class Best:
             raise unknown("figure to monitor", self.monitor, [f for f in figures if f.startswith(("valid", "train"))])
         figure = figures[self.monitor]
         gained = figure > self.figure if self.higher_is_better else figure < self.figure
-        if math.isnan(figure) or not (gained or math.isnan(self.figure)):
+        if not math.isfinite(figure) or not (gained or math.isnan(self.figure)):
             self.waited += 1
             return False
         self.figure, self.epoch, self.waited = figure, epoch, 0

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from glia.data.batches import Batches
 from glia.errors import GliaError
 from glia.optim import clip as clipping
 from glia.optim.average import Average
@@ -21,6 +22,8 @@ from glia.optim.layout import guard
 from glia.optim.schedules import Schedule
 from glia.training.best import Best
 from glia.training.feed import Feed, moved
+from glia.training.nonfinite import NonFinite
+from glia.training.sound import Sound
 from glia.training.steps import Step, supervised
 from glia.training.update import Progress, Update
 from glia.training.validate import validate
@@ -84,8 +87,9 @@ def fit(
     with the best weights that validation saw. measure_every: how often the gradient's norm is measured when it is not
     clipped. clip: the limit of the gradient's norm, or what `glia.optim.clip.build` gives. mode: called with the model
     and the epoch (from 0) after each ``model.train()``, to freeze or thaw parts of it
-    (`glia.training.transfer.Thawing`); what it does must follow from the epoch alone. Raises NonFinite when a loss is
-    not finite, before the weights are touched.
+    (`glia.training.transfer.Thawing`); what it does must follow from the epoch alone. Raises NonFinite when a loss or a
+    gradient is not finite, before the weights are touched; and rather than keep weights that are not (best or in a
+    snapshot). The model is then left with its best weights, or its first where there are none.
     """
     step = step or supervised("cross_entropy")
     optimizer = guard(optimizer) if optimizer else build_optimizer("adamw", model, lr=lr or 1e-3)
@@ -105,7 +109,10 @@ def fit(
         for name, part in parts.items():
             part.load_state_dict(start[name])
 
+    sound = Sound(model, optimizer, average)
+
     def snapshot() -> dict[str, Any]:
+        sound.check(at.step, at.epoch, whole=True)
         return {"progress": {**vars(at)}} | {name: part.state_dict() for name, part in parts.items()}
 
     noise_before = torch.default_generator.get_state()
@@ -125,9 +132,12 @@ def fit(
                 figures[f"train_{metric.name}"] = metric.finish(at.metric_sum / at.rows)
             is_best = False
             if (at.epoch + 1) % valid_every == 0 or at.epoch + 1 == epochs:
+                sound.check(at.step, at.epoch)
                 with average.applied() if average else nullcontext():
                     figures |= validate(model, feed, step, precision, device)
                     is_best = best.update(figures, at.epoch, model)
+                if best.weights:
+                    sound.forget_first()
                 at.valid_losses.append(figures.get("valid_loss", figures["train_loss"]))
             rows, at.epoch, at.batch, at.done = at.rows, at.epoch + 1, 0, best.exhausted
             at.rows, at.loss_sum, at.metric_sum = 0, 0.0, 0.0
@@ -136,8 +146,12 @@ def fit(
                 "epoch", at.epoch - 1, at.step, figures["train_loss"], optimizer.param_groups[0]["lr"], rows=rows,
                 figures=figures, best=is_best, last=last, snapshot=snapshot,
             )  # fmt: skip
+    except NonFinite as error:
+        if isinstance(feed.train, Batches):
+            error.name_rows(feed.train.rows)
+        raise
     finally:
-        best.restore(model)
+        best.restore(model) if best.weights else sound.restore()
         model.eval()
         torch.default_generator.set_state(noise_before)
 

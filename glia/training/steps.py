@@ -93,10 +93,19 @@ def supervised(loss: str | Loss = "cross_entropy", *, metric: Metric | None = No
         value = _members_loss(training if model.training else scoring, outputs, targets, members=members)
         with torch.no_grad():
             mean = outputs.mean(1) if members else outputs
-            return Outcome(value, len(outputs), None if metric is None else metric.per_row(mean, targets).sum())
+            return Outcome(value, len(outputs), None if metric is None else _scored(metric, mean, targets, model))
 
     step.metric = metric  # type: ignore[attr-defined]
     return step
+
+
+def _scored(metric: Metric, outputs: Tensor, targets: Tensor, model: nn.Module) -> Tensor:
+    """The sum over rows. In validation NaN where an output is: the largest of NaN is class 0, which may well be right.
+
+    In training the loss tells. Infinities below 0 are left alone, they mask what cannot be.
+    """
+    total = metric.per_row(outputs, targets).sum()
+    return total if model.training else total + 0.0 * outputs.amax()
 
 
 def _members_loss(loss: Loss, outputs: Tensor, targets: Tensor, *, members: bool) -> Tensor:
@@ -136,7 +145,7 @@ class FoldStep:
         inputs, targets, index = batch
         if not model.training:
             outputs = self.held_out(model, inputs, index) if self.valid_on_train else model(inputs).float()
-            return Outcome(self.scoring(outputs, targets), len(outputs), self.metric.per_row(outputs, targets).sum())
+            return Outcome(self.scoring(outputs, targets), len(outputs), _scored(self.metric, outputs, targets, model))
         outputs = model(inputs).float()
         count, members = outputs.shape[:2]
         spread = targets.unsqueeze(1).expand(count, members, *targets.shape[1:])

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from glia.data.batches import Batch
 from glia.optim.average import Average
 from glia.optim.build import set_lr
 from glia.optim.clip import Clip
 from glia.optim.schedules import Schedule
 from glia.seed import mix
-from glia.training.nonfinite import NonFinite, locate
+from glia.training.nonfinite import NonFinite, all_finite, bad_gradient, locate
 from glia.training.steps import Outcome, Step, unpack
 
 
@@ -61,9 +62,11 @@ class Update:
     def __call__(self, group: list[Any], at: Progress) -> Done:
         """Forward, loss, backward for each batch of `group` (their mean counts), then one change of the weights.
 
-        Raises NonFinite before the weights are touched.
+        Raises NonFinite, for the loss and for gradients, before the weights are touched.
         """
         rate = at.base_lr * (self.schedule(at.step, at.valid_losses) if self.schedule else 1.0)
+        if not math.isfinite(rate):
+            raise NonFinite(at.step, at.epoch, rate, "no step was made with it", what="the learning rate")
         if self.schedule:
             set_lr(self.optimizer, rate)
         # Dropout and noise at step t are a function of (seed, t), whatever was drawn before.
@@ -78,11 +81,13 @@ class Update:
             (loss if len(group) == 1 else loss * (rows / total)).backward()
             value = loss.item()
             if not math.isfinite(value):
-                where = locate(self.model, partial(self.step, self.model, batch), _inputs(batch))
-                raise NonFinite(at.step, at.epoch, value, where)
+                where, rows_to_blame = locate(self.model, partial(self._again, batch, at.step), _inputs(batch))
+                raise NonFinite(at.step, at.epoch, value, where, rows=rows_to_blame, batch=_places([batch]))
             at.loss_sum += value * rows
             at.metric_sum += 0.0 if outcome.metric is None else outcome.metric.item()
         norm = self._clipped_norm(at.step)
+        if not math.isfinite(norm):
+            self._look_at_gradients(group, at, norm)
         self.optimizer.step()
         if self.average:
             self.average.update()
@@ -92,10 +97,25 @@ class Update:
     def _clipped_norm(self, step: int) -> float:
         if self.clip is not None:
             return self.clip().item()
-        if step % self.measure_every:
-            return math.nan
         grads = [p.grad for p in self.model.parameters() if p.grad is not None]
+        if step % self.measure_every:
+            return math.nan if all_finite(grads) else math.inf
         return torch.nn.utils.get_total_norm(grads).item()
+
+    def _look_at_gradients(self, group: list[Any], at: Progress, norm: float) -> None:
+        """A norm that was not measured is NaN too, and clipping by value may have mended an infinity."""
+        if self.clip is None and at.step % self.measure_every and math.isnan(norm):
+            return
+        bad = bad_gradient(self.model)
+        if bad is not None:
+            what, value, where = bad
+            raise NonFinite(at.step, at.epoch, value, where, what=what, batch=_places(group))
+
+    def _again(self, batch: Any, step: int) -> None:
+        """The forward pass of this very step, with the noise that it had."""
+        seed_noise(mix(self.seed, "step", step), self.device)
+        with numbers(self.precision, self.device):
+            self.step(self.model, batch)
 
 
 def as_outcome(found: Outcome | torch.Tensor) -> Outcome:
@@ -123,6 +143,11 @@ def seed_noise(seed: int, device: torch.device) -> None:
 def _inputs(batch: Any) -> tuple[Any, ...]:
     """A bare tensor is a step of one's own: texts, pictures to imitate."""
     return (batch,) if isinstance(batch, torch.Tensor) else unpack(batch).args
+
+
+def _places(group: list[Any]) -> list[int]:
+    """Where the rows of some batches stand among the training rows; empty for batches that do not say."""
+    return [place for batch in group if isinstance(batch, Batch) for place in batch.index.tolist()]
 
 
 def _rows(batch: Any) -> int:

@@ -198,7 +198,7 @@ class Checkup:
         except NonFinite as error:
             # The loop ends before the optimiser steps, and steps are what the listener hears.
             self.broken = True
-            broken = StepVitals(error.step, error.loss, float(self.session.recipe.train.lr))
+            broken = StepVitals(error.step, error.value, float(self.session.recipe.train.lr))
             listener.chart.steps.append(replace(broken, step=error.step - self.steps_before))
             raise
 

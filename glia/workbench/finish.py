@@ -86,8 +86,10 @@ def _parts(session: Session) -> dict[str, dict[str, Tensor]]:
     return found
 
 
-def status(folder: RunFolder, state: str, why: str, history: dict[str, list[float]], began: float) -> None:
-    """status.json: how the run stands."""
+def status(
+    folder: RunFolder, state: str, why: str, history: dict[str, list[float]], began: float, **more: dict[str, Any]
+) -> None:
+    """status.json: how the run stands, and what more there is to say of it."""
     best = [epoch for epoch, is_best in zip(history.get("epoch", []), history.get("best", []), strict=True) if is_best]
     folder.write_json(
         "status.json",
@@ -98,5 +100,6 @@ def status(folder: RunFolder, state: str, why: str, history: dict[str, list[floa
             "step": int(history["step"][-1]) if history.get("step") else 0,
             "best_epoch": int(best[-1]) if best else None,
             "seconds": round(time.monotonic() - began, 2),
+            **more,
         },
     )

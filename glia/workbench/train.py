@@ -74,7 +74,8 @@ def train(
     tell: is given lines for people; found: each finding of the doctor, which are lines too where it is not given.
     busy: wraps what the doctor tries after a run that failed. force: train though the doctor sees an error before the
     first step. Raises GliaError for bad input or such an error,
-    NonFinite when a loss is not finite (the run folder keeps the best weights), Stopped after Ctrl-C.
+    NonFinite when a loss, gradient or weight is not finite (the run folder keeps the best weights, and in status.json
+    where it arose and in which rows), Stopped after Ctrl-C.
     """
     began = time.monotonic()
     recipe = (recipe or Recipe()).updated(**settings, **({"model": model} if isinstance(model, str) else {}))
@@ -229,8 +230,9 @@ def _go(
             with checkup.watching(folder, state) if checkup else nullcontext():
                 run_training(folder, session, state, watchers + ((checkup.watch,) if checkup else ()), stop)
         except NonFinite as error:
-            save_model(folder, session)
-            _end(folder, checkup, "failed", str(error), tell, began)
+            if all(p.isfinite().all() for p in session.model.parameters()):  # they may have been given so
+                save_model(folder, session)
+            _end(folder, checkup, "failed", str(error), tell, began, non_finite=error.to_dict())
             raise
         except GliaError as error:
             status(folder, "failed", str(error), folder.history(), began)
@@ -247,11 +249,13 @@ def _go(
     return Run(folder, session.model)
 
 
-def _end(folder: RunFolder, checkup: Checkup | None, state: str, why: str, tell: Tell, began: float) -> None:
-    """The last findings, how the run stands, the page."""
+def _end(
+    folder: RunFolder, checkup: Checkup | None, state: str, why: str, tell: Tell, began: float, **more: dict[str, Any]
+) -> None:
+    """The last findings, how the run stands (with `more` of it), the page."""
     if checkup is not None:
         checkup.finish(folder.read_json("metrics.json", {}))
-    status(folder, state, why, folder.history(), began)
+    status(folder, state, why, folder.history(), began, **more)
     write_report(folder, tell)
 
 
