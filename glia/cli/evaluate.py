@@ -10,5 +10,8 @@ def run(path: Path, source: str) -> None:
     from glia.cli.display import results
     from glia.workbench.run import open_run
 
-    figures = open_run(path).evaluate(source)
-    Console(highlight=False).print(results({"new": figures}, "new"))
+    run = open_run(path)
+    console = Console(highlight=False)
+    console.print(results({"new": run.evaluate(source)}, "new"))
+    if run.promise:
+        console.print(f"  this run was resumed {run.promise}", soft_wrap=True, markup=False)

@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from glia.report.overview import network_name, parameters
 from glia.report.read import Json, RunFiles, mapping_of, names_of, number, rows_of
 from glia.report.words import clip, count, digits, percent, plain, seconds, size
+from glia.runs import machine as machine_facts
 
 MOST_EXAMPLES = 24
 MOST_COLUMNS = 40  # columns shown at once; the rest is folded away
@@ -199,13 +200,17 @@ def model(run: RunFiles) -> list[tuple[str, str]]:
 def machine(run: RunFiles) -> list[tuple[str, str]]:
     """What it ran on."""
     facts = dict(run.machine)
-    facts.pop("seconds", None)
+    for shown_apart in ("seconds", "numerics", "environment", "resumed"):
+        facts.pop(shown_apart, None)
     memory = number(facts.pop("peak_memory_bytes", None))
     versions = mapping_of(facts.pop("versions", None))
     lines = _lines({name.replace("_", " "): value for name, value in facts.items() if value not in (None, "")})
     lines += [("took", seconds(run.took))] if run.took is not None else []
     lines += [("peak memory", size(memory))] if memory is not None else []
-    return lines + _lines({name: version for name, version in versions.items() if version})
+    lines += [("resumed", promise)] if (promise := machine_facts.promise(run.machine)) else []
+    lines += _lines({name: version for name, version in versions.items() if version})
+    settings = mapping_of(run.machine.get("numerics")) | mapping_of(run.machine.get("environment"))
+    return lines + _lines({name.replace("_", " ") if name.islower() else name: v for name, v in settings.items() if v})
 
 
 def commands(run: RunFiles) -> list[tuple[str, str]]:

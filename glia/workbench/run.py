@@ -17,6 +17,7 @@ from glia.predict.evaluate import evaluate
 from glia.predict.export import export
 from glia.predict.predict import predict_frame, predict_to_file
 from glia.report.page import render
+from glia.runs import machine
 from glia.runs.folder import RunFolder
 from glia.workbench.prepare import open_reader
 
@@ -51,6 +52,11 @@ class Run:
     def status(self) -> dict[str, Any]:
         """``{"state": "finished" | "stopped" | "failed" | "running", "why", "epoch", "step", "best_epoch"}``"""
         return self._folder.read_json("status.json", {})
+
+    @property
+    def promise(self) -> str:
+        """Of a run that was resumed: where, and whether its numbers are bit-exact all the same. Otherwise empty."""
+        return machine.promise(self._folder.read_json("machine.json", {}))
 
     @property
     def metrics(self) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from glia.optim.average import Average, mean_from
 from glia.recipe import Recipe
 from glia.runs import checkpoint
 from glia.runs.folder import RunFolder
+from glia.runs.hashes import Hashes
 from glia.training.feed import Feed
 from glia.training.loop import Moment, fit
 from glia.training.lr_range import choose_lr, lr_range
@@ -164,9 +165,9 @@ def combine_apart(kind: str, outputs: torch.Tensor, mask: torch.Tensor) -> torch
 
 
 class Recorder:
-    """Writes chart.jsonl, clock.jsonl and checkpoints as Moments go by; nothing in the chart depends on the clock.
+    """Writes chart.jsonl, clock.jsonl, hashes.jsonl and checkpoints as Moments go by.
 
-    Epochs are counted from 1 there, as people do.
+    Nothing in the chart depends on the clock. Epochs are counted from 1 there, as people do.
     """
 
     def __init__(self, folder: Path, session: Session, start: dict[str, Any] | None):
@@ -174,6 +175,11 @@ class Recorder:
         self.folder, self.rhythm = folder, chart_rhythm(session.total_steps())
         self.checkpoint_s = session.recipe.train.checkpoint_s
         self.chart, self.clock = Log(folder / "chart.jsonl", keep_bytes=kept), Log(folder / "clock.jsonl")
+        epochs = session.recipe.train.epochs or 1
+        if start is None:
+            self.hashes = Hashes(folder, epochs, session.model.state_dict())
+        else:
+            self.hashes = Hashes(folder, epochs, None, kept=start["progress"]["step"])
         self.saved_at = self.epoch_began = time.monotonic()
 
     def take(self, moment: Moment) -> None:
@@ -193,6 +199,7 @@ class Recorder:
             now = time.monotonic()
             self.clock.append({"epoch": moment.epoch + 1, "seconds": round(now - self.epoch_began, 3)})
             self.epoch_began = now
+            self.hashes.take(moment.epoch + 1, moment.step, moment.snapshot, last=moment.last)
         if time.monotonic() - self.saved_at >= self.checkpoint_s:
             self.save(moment)
 
@@ -200,12 +207,14 @@ class Recorder:
         """A checkpoint of this very Moment."""
         state = moment.snapshot()
         checkpoint.save(self.folder, moment.step, {**state, "chart_bytes": self.chart.sync()})
+        self.hashes.save(moment.step, lambda: state)
         self.saved_at = time.monotonic()
 
     def close(self) -> None:
         self.chart.sync()
         self.chart.close()
         self.clock.close()
+        self.hashes.close()
 
 
 @dataclass

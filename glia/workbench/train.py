@@ -138,10 +138,7 @@ def resume(
             expected=str(before)[:12], hint="train a new run",
         )  # fmt: skip
     state = checkpoint.latest(folder.path, tell)
-    was, now = (machine.numerics(d) for d in (folder.read_json("machine.json", {}), machine.describe()))
-    changed = ", ".join(f"{key} {was[key]} -> {now[key]}" for key in now if was[key] != now[key])
-    if changed:
-        tell(f"the order of the rows is exact, the numbers are not bit-exact: {changed}")
+    _compare_machines(folder, state["progress"]["step"] if state else 0, tell)
     tell(f"going on from step {state['progress']['step']}" if state else "no checkpoint yet: starting again")
     session = _session(recipe, data, model, None)
     if pretrained.wanted(recipe):
@@ -259,9 +256,20 @@ def _end(
     write_report(folder, tell)
 
 
+def _compare_machines(folder: RunFolder, step: int, tell: Tell) -> None:
+    """Say whether this machine computes as the one that the run began on, and keep the answer for its readers."""
+    was = folder.read_json("machine.json", {})
+    changed = machine.changes(was, machine.describe())
+    if changed:
+        tell(machine.inexact(changed))
+    once = {"step": step, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "changed": changed}
+    folder.write_json("machine.json", was | {"resumed": [*was.get("resumed", []), once]})
+
+
 def _use_threads(recipe: Recipe) -> None:
-    if recipe.train.threads is not None:
-        torch.set_num_threads(recipe.train.threads)
+    # Also where none were asked for: setting a number stops MKL from choosing a smaller one by itself, so that a run
+    # that is resumed, which sets what was recorded, adds up in the same order.
+    torch.set_num_threads(recipe.train.threads or torch.get_num_threads())
 
 
 def _name_for(recipe: Recipe) -> str:
