@@ -94,8 +94,13 @@ class Display:
         train = session.recipe.train
         self.epochs = train.epochs or 1
         self.every = max(1, math.ceil(self.epochs / EPOCH_LINES))
-        self.metric = session.step.metric.name  # type: ignore[attr-defined]
-        self.console.print(Text(self._row("epoch", "train loss", "valid loss", f"valid {self.metric}", "lr"), "dim"))
+        self.metric = getattr(getattr(session.step, "metric", None), "name", "")
+        self.console.print(
+            Text(
+                self._row("epoch", "train loss", "valid loss", f"valid {self.metric}" if self.metric else "", "lr"),
+                "dim",
+            )
+        )
         if self.console.is_terminal:
             columns = (BarColumn(24), TextColumn("{task.description}"), TimeRemainingColumn())
             self.progress = Progress(*columns, console=self.console, transient=True)

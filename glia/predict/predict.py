@@ -1,7 +1,6 @@
 """New rows in, predictions out, piece by piece: memory does not grow with the source."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -12,7 +11,6 @@ from glia.data.prepared import Raw, Reader
 from glia.data.task import Task
 from glia.errors import GliaError
 from glia.predict.outputs import evaluating, forward
-from glia.predict.rows import write_rows
 
 _READ = {"image": 256}  # rows that are read at once, by kind of input
 _READ_OTHERS = 4096
@@ -61,28 +59,10 @@ def predict(
         yield held
 
 
-def predict_frame(
-    model: nn.Module, task: Task, reader: Reader, source: Any, *, batch_rows: int = 4096, keep: bool = False
-) -> pl.DataFrame:
+def whole(frames: Iterator[pl.DataFrame]) -> pl.DataFrame:
     """All of `predict` in one frame."""
-    frames = list(predict(model, task, reader, source, batch_rows=batch_rows, keep=keep))
-    return pl.concat(frames, how="vertical_relaxed") if len(frames) > 1 else frames[0]
-
-
-def predict_to_file(
-    model: nn.Module,
-    task: Task,
-    reader: Reader,
-    source: Any,
-    out: Path,
-    *,
-    batch_rows: int = 4096,
-    keep: bool = False,
-    overwrite: bool = False,
-) -> int:
-    """All of `predict` into a .csv, .tsv, .parquet or .jsonl file, which appears when it is whole; rows written."""
-    frames = predict(model, task, reader, source, batch_rows=batch_rows, keep=keep)
-    return write_rows(frames, Path(out), source=source, overwrite=overwrite)
+    found = list(frames)
+    return pl.concat(found, how="vertical_relaxed") if len(found) > 1 else found[0]
 
 
 def _frame(task: Task, kind: str, raw: Raw, outputs: Tensor, keep: bool) -> pl.DataFrame:

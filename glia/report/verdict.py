@@ -51,6 +51,8 @@ def headline(run: RunFiles) -> str:
     kind = run.task.get("kind")
     if kind is None:
         kind = "regress" if "rmse" in mapping_of(run.metrics.get("test") or run.metrics.get("valid")) else "classify"
+    if kind == "own":
+        return "loss"
     return "rmse" if kind == "regress" else "accuracy"
 
 
@@ -87,7 +89,7 @@ def _error(kind: str, key: str, value: float, predictions: Predictions | None, r
         return rmse_error(predictions) if predictions else None
     if kind == "multilabel":
         return _share_of_labels_error(predictions) if predictions else None
-    return share_error(value, rows) if rows else None
+    return share_error(value, rows) if rows and key in SHARES else None
 
 
 def share_error(share: float, rows: float) -> float:

@@ -241,7 +241,7 @@ class Checkup:
 
     def _worth_trying(self, chart: Chart, *, failing: bool) -> bool:
         """Did it fail, or is something wrong that a trial can settle, in a run that did not do well all the same?"""
-        if self.start is None or (skill(chart) or 0.0) >= WELL and not self.broken:
+        if self.start is None or not self.session.plain or (skill(chart) or 0.0) >= WELL and not self.broken:
             return False
         told = any(f.alarms and f.change and not f.code.startswith(KEPT_BEST) for f in self.now)
         return failing or told or self.broken
@@ -294,10 +294,10 @@ class Checkup:
         return [replace(one, options={**one.options, "lr": float(rate)}) for one in live.optimizers]
 
     def _loop(self, live: LoopFacts | None, epochs: int) -> LoopFacts:
-        session, data = self.session, self.session.data
+        session = self.session
         return replace(
             live or LoopFacts(steps=self.listener.step if self.listener else 0),
-            epochs=float(epochs), batch_size=session.feed.batch_size, rows=len(data.train), shuffled=True,
+            epochs=float(epochs), batch_size=session.feed.batch_size, rows=session.rows, shuffled=True,
             epoch_steps=session.steps_per_epoch, validated=any("valid_loss" in e.figures for e in self.epochs),
             clip=session.recipe.train.clip or math.nan,
         )  # fmt: skip

@@ -5,16 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import safetensors.torch
-from torch import Tensor
 
 from glia import disk
 from glia.data.facts import facts_to_dict
 from glia.errors import DiskError
-from glia.predict.baselines import baselines
-from glia.predict.curves import curves
-from glia.predict.measure import measure, own_units
-from glia.predict.outputs import part_of
-from glia.predict.worst import worst
+from glia.predict.jobs import JOBS, ROWS, Judged, job_of
+from glia.predict.measure import own_units
 from glia.report.page import render
 from glia.runs import checkpoint
 from glia.runs.folder import RunFolder
@@ -46,20 +42,24 @@ def finish(folder: RunFolder, session: Session, tell: Tell) -> None:
     """Everything that a reader of the run wants, worked out once and written down."""
     save_model(folder, session)
     folder.write_history()
-    found = _parts(session)
-    task = session.data.task
-    metrics: dict[str, Any] = {name: measure(task, p["outputs"], p["targets"]) for name, p in found.items()}
+    if session.data.task.kind not in JOBS:
+        folder.write_json("metrics.json", _measured_by_its_step(folder))
+        return
+    job, found = job_of(session.data.task), _judged(session)
+    metrics: dict[str, Any] = {name: part.metrics for name, part in found.items()}
     if session.recipe.train.baselines:
         tell("training baselines beside the network")
-        metrics["baselines"] = baselines(session.data)
+        metrics["baselines"] = job.baselines(session.data)
     folder.write_json("metrics.json", metrics)
-    folder.write_json("curves.json", {name: curves(task, p["outputs"], p["targets"]) for name, p in found.items()})
+    folder.write_json("curves.json", {name: part.curves for name, part in found.items()})
     last = "test" if "test" in found else "valid" if "valid" in found else "train"
-    files = {f"{name}.safetensors": safetensors.torch.save(part) for name, part in found.items() if name != "train"}
+    files = {
+        f"{n}.safetensors": safetensors.torch.save(p.tensors) for n, p in found.items() if n != "train" and p.tensors
+    }
     rows = getattr(session.data, last) or session.data.train
     given = session.recipe.data
     source = {"test": given.test, "valid": given.valid}.get(last) or given.source
-    files |= worst(task, found[last], rows, session.data.reader, source)
+    files |= job.examples(found[last], rows, session.data, source)
     disk.write_folder(folder.path / "predictions", files)
 
 
@@ -71,18 +71,35 @@ def write_report(folder: RunFolder, tell: Tell) -> None:
         tell(str(error))
 
 
-def _parts(session: Session) -> dict[str, dict[str, Tensor]]:
-    """Rows, targets and outputs of each part. Packed folds are validated on the training rows, each by the members
-    that never saw it.
+def _measured_by_its_step(folder: RunFolder) -> dict[str, dict[str, float]]:
+    """What a Step of the user's own said of the epoch whose weights were kept: nobody else knows how to measure."""
+    history = folder.history()
+    best = [place for place, is_best in enumerate(history.get("best", [])) if is_best]
+    place = best[-1] if best else -1
+    return {
+        part: {
+            name.removeprefix(f"{part}_"): values[place]
+            for name, values in history.items()
+            if name.startswith(f"{part}_")
+        }
+        for part in ("train", "valid")
+        if f"{part}_loss" in history
+    }
+
+
+def _judged(session: Session) -> dict[str, Judged]:
+    """How good the network is on each part. Packed folds are validated on the training rows, each by the members that
+    never saw it.
     """
-    data, found = session.data, {}
+    data, found = session.data, dict[str, Judged]()
+    job = job_of(data.task)
     if isinstance(session.step, FoldStep) and session.step.valid_on_train:
         outputs = data.task.decode(session.step.out_of_fold(session.model, data.train))
         targets = own_units(data.task, data.train.targets)
-        found["valid"] = {"rows": data.train.rows, "targets": targets, "outputs": outputs}
+        found["valid"] = ROWS.judged(data.task, {"rows": data.train.rows, "targets": targets, "outputs": outputs})
     for name, part in (("train", data.train), ("valid", data.valid), ("test", data.test)):
         if part is not None and len(part):
-            found[name] = part_of(session.model, part, data.task)
+            found[name] = job.judge(session.model, part, data)
     return found
 
 

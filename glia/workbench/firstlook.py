@@ -43,6 +43,8 @@ class Look:
 def look(session: Session) -> Look:
     """Measure the data and one step of a copy; the session is left as it is."""
     data = session.data
+    if not session.plain:
+        return Look([], [], {}, first_step(session), {})
     shown = View(data, own=session.recipe.model.model == "custom")
     train, held_out = shown.part(data.train), {n: p for n in ("valid", "test") if (p := getattr(data, n)) is not None}
     rows = [rows_facts("train", train.inputs)]
@@ -150,11 +152,12 @@ def first_step(session: Session) -> Chart:
             outcome = session.step(twin, batch)
             (outcome if isinstance(outcome, Tensor) else outcome.loss).backward()
             optimizer.step()
-        chart.models[:1] = list(_with_operations(chart, plain_dropout(copy.deepcopy(session.model)), batch))
+        if session.plain:
+            chart.models[:1] = list(_with_operations(chart, plain_dropout(copy.deepcopy(session.model)), batch))
     if not rate:
         chart.optimizers.clear()  # the rate is still to be found
     chart.loop = LoopFacts(
-        steps=1, batch_size=session.feed.batch_size, rows=len(session.data.train),
+        steps=1, batch_size=session.feed.batch_size, rows=session.rows,
         epoch_steps=session.steps_per_epoch, shuffled=True, validated=session.data.valid is not None,
     )  # fmt: skip
     return chart

@@ -103,6 +103,9 @@ def _settled(recipe: Recipe, data: Prepared) -> tuple[Recipe, float | None, list
 def _network(recipe: Recipe, data: Prepared) -> tuple[str, dict[str, Any], dict[str, Any], str]:
     """(name, constructor options, training settings, why) of the network that was named, or that fits the data."""
     rows = len(data.train)
+    if recipe.model.model == "custom":
+        # A network of the user's own is trained as a plain one is; of a Step of their own nothing is known.
+        return "custom", {}, {} if data.task.kind == "own" else _plain(rows), ""
     if isinstance(data.facts, TableFacts):
         name, options, settings, why = choose_table(data.facts, rows, data.task)
         if name == "folds" and recipe.model.model == "auto" and not _may_fold(recipe):
@@ -111,7 +114,7 @@ def _network(recipe: Recipe, data: Prepared) -> tuple[str, dict[str, Any], dict[
     elif isinstance(data.facts, ImageFacts):
         name, options, settings, why = choose_image(data.facts, rows, data.task)
     else:
-        name, options, settings, why = "mlp", {}, {}, "the inputs are plain numbers"
+        name, options, settings, why = "mlp", {}, _plain(rows), "the inputs are plain numbers"
     if recipe.model.model in ("auto", name):
         return name, dict(options), dict(settings), why
     entry = catalog.find("models", recipe.model.model)
@@ -126,6 +129,12 @@ def _network(recipe: Recipe, data: Prepared) -> tuple[str, dict[str, Any], dict[
     if isinstance(data.facts, TableFacts) and (entry.name == "linear" or "train" not in entry.facts):
         return entry.name, {}, train_settings(entry.name, rows), ""
     return entry.name, {}, dict(entry.facts.get("train", {})), ""
+
+
+def _plain(rows: int) -> dict[str, Any]:
+    """Those of a plain network; of few rows so small batches that an epoch has sixteen steps."""
+    settings = dict(catalog.find("models", "mlp").facts["train"])
+    return {**settings, "batch_size": min(settings["batch_size"], max(8, rows // 16))}
 
 
 def class_counts(data: Prepared) -> list[int]:

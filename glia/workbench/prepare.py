@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from glia.data.given import GivenReader
 from glia.data.images.prepare import is_image_source, prepare_images
 from glia.data.images.reader import ImageReader
 from glia.data.prepared import Prepared, Reader
@@ -11,7 +12,7 @@ from glia.data.tables.reader import TableReader
 from glia.errors import GliaError
 from glia.recipe import Recipe
 
-READERS: dict[str, Any] = {"table": TableReader, "image": ImageReader}
+READERS: dict[str, Any] = {"table": TableReader, "image": ImageReader, "tensor": GivenReader}
 
 
 def prepare(source: Any = None, recipe: Recipe | None = None, **settings: Any) -> Prepared:

@@ -13,9 +13,10 @@ from glia.data.prepared import Reader
 from glia.data.task import Task
 from glia.errors import GliaError
 from glia.models.build import build, example
-from glia.predict.evaluate import evaluate
 from glia.predict.export import export
-from glia.predict.predict import predict_frame, predict_to_file
+from glia.predict.jobs import job_of
+from glia.predict.predict import whole
+from glia.predict.rows import write_rows
 from glia.report.page import render
 from glia.runs import machine
 from glia.runs.folder import RunFolder
@@ -109,16 +110,16 @@ class Run:
 
     def predict(self, source: Any, *, keep: bool = False) -> Any:
         """A polars frame of predictions for new rows (a path, a frame, a folder of pictures, arrays)."""
-        return predict_frame(self.model, self.task, self.reader, source, keep=keep)
+        return whole(job_of(self.task).frames(self.model, self.task, self.reader, source, keep=keep))
 
     def predict_file(self, source: Any, out: Path | str, *, keep: bool = False, overwrite: bool = False) -> int:
         """Predictions for a source of any size, written piece by piece to CSV, Parquet or JSON lines; rows written."""
-        target = Path(out)
-        return predict_to_file(self.model, self.task, self.reader, source, target, keep=keep, overwrite=overwrite)
+        frames = job_of(self.task).frames(self.model, self.task, self.reader, source, keep=keep)
+        return write_rows(frames, Path(out), source=source, overwrite=overwrite)
 
     def evaluate(self, source: Any) -> dict[str, float]:
         """Figures on new rows that have their answers."""
-        return evaluate(self.model, self.task, self.reader, source)
+        return job_of(self.task).evaluate(self.model, self.task, self.reader, source)
 
     def report(self) -> Path:
         """Write the report page again; its path."""

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 
 from glia.catalog import entry as catalog
+from glia.data.batches import Batches
+from glia.data.given import rows_of
 from glia.data.prepared import Prepared
 from glia.data.split import folds as fold_of
 from glia.data.task import Task
@@ -51,13 +53,24 @@ class Session:
     model: nn.Module
     usual_lr: float | None = None
     thawing: Thawing | None = None
+    own_step: Step | None = None
     step: Step = field(init=False)
     feed: Feed = field(init=False)
 
     def __post_init__(self) -> None:
         train = self.recipe.train
-        self.step = make_step(self.recipe, self.data, self.model)
-        self.feed = Feed.of(self.data, len(self.data.train) if train.batch_size == "all" else train.batch_size or 64)
+        self.step = self.own_step or make_step(self.recipe, self.data, self.model)
+        self.feed = Feed.of(self.data, self.rows if train.batch_size == "all" else train.batch_size or 64)
+
+    @property
+    def rows(self) -> int:
+        """Training rows; 0 where a loader does not say."""
+        return rows_of(self.data.train) or 0
+
+    @property
+    def plain(self) -> bool:
+        """Do its batches and answers mean what ours do, so that rows can be looked at one by one?"""
+        return isinstance(self.data.train, Batches) and self.data.task.kind in ("classify", "multilabel", "regress")
 
     @property
     def steps_per_epoch(self) -> int:
@@ -133,6 +146,8 @@ def chart_rhythm(total_steps: int) -> int:
 def make_step(recipe: Recipe, data: Prepared, model: nn.Module) -> Step:
     """The Step that fits the task and the network."""
     task = data.task
+    if task.kind == "own":
+        raise GliaError("what an answer means here only you know", hint="a Step of your own: glia.train(..., step=...)")
     entry, options = loss_of(recipe, task)
     metric = {"classify": accuracy, "multilabel": label_accuracy, "regress": rmse(task.scale or (1.0,))}[task.kind]
     count = getattr(model, "folds", 0)

@@ -11,6 +11,7 @@ from torch import nn
 
 from glia import disk
 from glia.catalog import entry as catalog
+from glia.data.given import given
 from glia.data.prepared import Prepared
 from glia.doctor.finding import Finding
 from glia.errors import GliaError
@@ -22,6 +23,7 @@ from glia.runs import checkpoint, machine
 from glia.runs.folder import RunFolder, plain_name
 from glia.seed import mix
 from glia.training.nonfinite import NonFinite
+from glia.training.steps import Step
 from glia.workbench import pretrained
 from glia.workbench.checkup import Busy, Checkup
 from glia.workbench.finish import finish, save_model, status, write_report
@@ -57,7 +59,8 @@ def train(
     *,
     recipe: Recipe | None = None,
     model: str | nn.Module | None = None,
-    data: Prepared | None = None,
+    data: Any = None,
+    step: Step | None = None,
     name: str | None = None,
     runs: Path | str = "runs",
     tell: Tell = _quiet,
@@ -69,8 +72,10 @@ def train(
 ) -> Run:
     """Prepare, choose, train, evaluate and report: ``glia.train("titanic.csv", target="survived", epochs=20)``.
 
-    source: as in `glia.prepare`, which may also be done first and given as `data`. model: a name in the catalogue, or
-    any module that takes what `data` yields. name, runs: the run goes to ``runs/name``. settings: names of `Recipe`.
+    source: as in `glia.prepare`, which may also be done first and given as `data`; so may tensors, arrays and loaders
+    (`glia.data.given.given`). model: a name in the catalogue, or any module that takes what `data` yields. step: what
+    a batch means to the model (`glia.supervised`, `glia.adversarial`, or a function of your own), where the data and
+    the loss do not say. name, runs: the run goes to ``runs/name``. settings: names of `Recipe`.
     tell: is given lines for people; found: each finding of the doctor, which are lines too where it is not given.
     busy: wraps what the doctor tries after a run that failed. force: train though the doctor sees an error before the
     first step. Raises GliaError for bad input or such an error,
@@ -85,14 +90,11 @@ def train(
     own = model if isinstance(model, nn.Module) else None
     recipe = pretrained.checked(recipe, own=own is not None)
     _use_threads(recipe)
-    # For a network of one's own the settings are those of a plain one.
-    made = plan(recipe if own is None else recipe.updated(model="mlp"), data)
+    made = plan(recipe if own is None else recipe.updated(model="custom"), _given(data, source, step))
     for note in made.data.notes:
         tell(note)
     planned, choices = made.recipe, made.choices
-    if own is not None:
-        planned = planned.updated(model="custom")
-    session = _session(planned, made.data, own, made.usual_lr)
+    session = _session(planned, made.data, own, step, made.usual_lr)
     record = _transfer(session, choices, tell)
     planned = session.recipe
     checkup = _checkup(session, found or _as_lines(tell), busy or _as_line(tell), force=force)
@@ -114,7 +116,9 @@ def resume(
     path: Path | str,
     *,
     source: Any = None,
+    data: Any = None,
     model: nn.Module | None = None,
+    step: Step | None = None,
     tell: Tell = _quiet,
     found: Found | None = None,
     begin: Begin | None = None,
@@ -122,7 +126,7 @@ def resume(
 ) -> Run:
     """Go on with a run that was stopped or killed, to the same weights and figures as if it never had been.
 
-    source: the data, when they were given in memory and not as a path. model: when the network was one of your own.
+    source, data: the data, when they were given in memory and not as a path. model, step: when they were your own.
     """
     began = time.monotonic()
     folder = RunFolder.open(path)
@@ -130,17 +134,17 @@ def resume(
     if folder.read_json("status.json", {}).get("state") == "finished":
         raise GliaError(f"{folder.path} is finished already", hint=f"glia report {folder.path}")
     _use_threads(recipe)
-    data = prepare(recipe=recipe)
+    prepared = _given(data, source, step) or prepare(recipe=recipe)
     before = folder.read_json("data.json", {}).get("fingerprint")
-    if before != data.card.get("fingerprint"):
+    if before != prepared.card.get("fingerprint"):
         raise GliaError(
-            "the data changed since this run began", got=f"fingerprint {str(data.card.get('fingerprint'))[:12]}",
+            "the data changed since this run began", got=f"fingerprint {str(prepared.card.get('fingerprint'))[:12]}",
             expected=str(before)[:12], hint="train a new run",
         )  # fmt: skip
     state = checkpoint.latest(folder.path, tell)
     _compare_machines(folder, state["progress"]["step"] if state else 0, tell)
     tell(f"going on from step {state['progress']['step']}" if state else "no checkpoint yet: starting again")
-    session = _session(recipe, data, model, None)
+    session = _session(recipe, prepared, model, step, None)
     if pretrained.wanted(recipe):
         record = folder.read_json(pretrained.RECORD, {})
         task = session.data.task
@@ -175,7 +179,18 @@ def _as_line(tell: Tell) -> Busy:
     return told
 
 
-def _session(recipe: Recipe, data: Prepared, own: nn.Module | None, usual_lr: float | None) -> Session:
+def _given(data: Any, source: Any, step: Step | None) -> Prepared | None:
+    """The data that were given as they are to be used; None where a source is to be read."""
+    if data is None:
+        return None
+    if source is not None:
+        raise GliaError("both a source and data were given", expected="one of them")
+    return given(data, step=step is not None)
+
+
+def _session(
+    recipe: Recipe, data: Prepared, own: nn.Module | None, step: Step | None, usual_lr: float | None
+) -> Session:
     task = weighted(data.task, data, recipe.train.class_weights)
     data = Prepared(data.train, data.valid, data.test, task, data.facts, data.reader, data.card, data.notes)
     if own is None and recipe.model.model == "custom":
@@ -183,7 +198,7 @@ def _session(recipe: Recipe, data: Prepared, own: nn.Module | None, usual_lr: fl
     model = own or build(recipe.model.model, data.facts, task, seed=recipe.train.seed, **recipe.model.options())
     if recipe.model.init is not None:
         _begin_with(recipe.model.init, recipe, model, data)
-    return Session(recipe, data, model.to(recipe.train.device), usual_lr)
+    return Session(recipe, data, model.to(recipe.train.device), usual_lr, own_step=step)
 
 
 def _begin_with(name: str, recipe: Recipe, model: nn.Module, data: Prepared) -> None:

@@ -12,13 +12,25 @@ from torch import nn
 
 from glia.data.prepared import Prepared
 from glia.data.tables.prepare import prepare_table
+from glia.data.task import Task
 from glia.predict.baselines import baselines
 from glia.predict.evaluate import evaluate
 from glia.predict.measure import measure
 from glia.predict.outputs import part_of
-from glia.predict.predict import predict_frame, predict_to_file
+from glia.predict.predict import predict, whole
+from glia.predict.rows import write_rows
 from glia.predict.worst import worst
 from glia.recipe import Recipe
+
+
+def _all(*given: Any, **options: Any) -> pl.DataFrame:
+    return whole(predict(*given, **options))
+
+
+def _to_file(
+    model: nn.Module, task: Task, reader: Any, source: Any, out: Path, *, overwrite: bool = False, **options: Any
+) -> int:
+    return write_rows(predict(model, task, reader, source, **options), out, source=source, overwrite=overwrite)
 
 
 @pytest.fixture
@@ -63,17 +75,17 @@ def test_worst_rows_show_the_cells_of_the_file(prepared: Prepared, file: Path) -
 def test_a_file_of_predictions_without_the_answer(prepared: Prepared, file: Path, tmp_path: Path) -> None:
     new = tmp_path / "new.csv"
     pl.read_csv(file).drop("price").write_csv(new)
-    assert predict_to_file(Guess(), prepared.task, prepared.reader, new, tmp_path / "out.csv", keep=True) == 600
+    assert _to_file(Guess(), prepared.task, prepared.reader, new, tmp_path / "out.csv", keep=True) == 600
     got = pl.read_csv(tmp_path / "out.csv")
     assert got.columns == ["row", "size", "town", "prediction"]
     assert set(got["town"]) == {"Bern", "Chur", "'=Uri"}
-    want = predict_frame(Guess(), prepared.task, prepared.reader, new)
+    want = _all(Guess(), prepared.task, prepared.reader, new)
     np.testing.assert_allclose(got["prediction"], want["prediction"], rtol=1e-6)
 
 
 def test_evaluation_of_the_whole_file_is_the_measure_of_its_predictions(prepared: Prepared, file: Path) -> None:
     got = evaluate(Guess(), prepared.task, prepared.reader, file)
-    predicted = predict_frame(Guess(), prepared.task, prepared.reader, file)["prediction"].to_numpy()
+    predicted = _all(Guess(), prepared.task, prepared.reader, file)["prediction"].to_numpy()
     want = measure(prepared.task, predicted[:, None], pl.read_csv(file)["price"].to_numpy())
     assert got == pytest.approx(want, rel=1e-4)
 

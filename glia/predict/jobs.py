@@ -1,0 +1,98 @@
+"""Jobs: for each kind of answer, how it is judged, what it is compared with, and how new rows are answered."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import polars as pl
+from torch import Tensor, nn
+
+from glia.data.batches import Batches
+from glia.data.prepared import Prepared, Reader
+from glia.data.task import Task
+from glia.errors import GliaError
+from glia.predict import baselines as rivals
+from glia.predict import evaluate as labelled
+from glia.predict import predict as answers
+from glia.predict.curves import curves
+from glia.predict.measure import measure
+from glia.predict.outputs import part_of
+from glia.predict.worst import worst
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is written down of one part of the data.
+
+    metrics: the headline first. curves: what the page draws, plain JSON with "kind". tensors: answers that are kept.
+    """
+
+    metrics: dict[str, float]
+    curves: dict[str, Any] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Job(Protocol):
+    """What the river asks of a kind of answer (`Task.kind`)."""
+
+    def judge(self, model: nn.Module, part: Batches, data: Prepared) -> Judged:
+        """Measure the network on a part."""
+        ...
+
+    def examples(self, judged: Judged, part: Batches, data: Prepared, source: Any) -> dict[str, bytes]:
+        """Files on single rows that people want to see, "worst.json" among them (`glia.predict.worst`); may be none."""
+        ...
+
+    def baselines(self, data: Prepared) -> list[dict[str, Any]]:
+        """Simple models on the same rows: {"name", "valid": metrics, "test": metrics, "seconds"} each."""
+        ...
+
+    def frames(
+        self, model: nn.Module, task: Task, reader: Reader, source: Any, *, batch_rows: int = 4096, keep: bool = False
+    ) -> Iterator[pl.DataFrame]:
+        """Predictions for a new source, piece by piece."""
+        ...
+
+    def evaluate(self, model: nn.Module, task: Task, reader: Reader, source: Any) -> dict[str, float]:
+        """Figures on a new source that has its answers."""
+        ...
+
+
+class RowAnswers:
+    """A class, labels or values for each row."""
+
+    def judge(self, model: nn.Module, part: Batches, data: Prepared) -> Judged:
+        return self.judged(data.task, part_of(model, part, data.task))
+
+    def judged(self, task: Task, found: dict[str, Tensor]) -> Judged:
+        """Of answers that are there already: "rows", "targets" and "outputs" as `part_of` gives them."""
+        outputs, targets = found["outputs"], found["targets"]
+        return Judged(measure(task, outputs, targets), curves(task, outputs, targets), found)
+
+    def examples(self, judged: Judged, part: Batches, data: Prepared, source: Any) -> dict[str, bytes]:
+        return worst(data.task, judged.tensors, part, data.reader, source)
+
+    def baselines(self, data: Prepared) -> list[dict[str, Any]]:
+        return rivals.baselines(data)
+
+    def frames(
+        self, model: nn.Module, task: Task, reader: Reader, source: Any, *, batch_rows: int = 4096, keep: bool = False
+    ) -> Iterator[pl.DataFrame]:
+        return answers.predict(model, task, reader, source, batch_rows=batch_rows, keep=keep)
+
+    def evaluate(self, model: nn.Module, task: Task, reader: Reader, source: Any) -> dict[str, float]:
+        return labelled.evaluate(model, task, reader, source)
+
+
+ROWS = RowAnswers()
+JOBS: dict[str, Job] = {"classify": ROWS, "multilabel": ROWS, "regress": ROWS}
+
+
+def job_of(task: Task) -> Job:
+    """The job of a task. Raises GliaError where only the user's own Step knows what an answer is."""
+    if task.kind not in JOBS:
+        raise GliaError(
+            "this run was trained by a Step of your own, which alone knows what its answers mean",
+            hint="glia.open(folder, model=your_network).model",
+        )
+    return JOBS[task.kind]
