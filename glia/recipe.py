@@ -3,11 +3,13 @@
 import ast
 import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from glia import limits
 from glia.errors import GliaError, unknown
 
 
@@ -49,8 +51,12 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 Sizes = Annotated[tuple[int, ...], BeforeValidator(_numbers)]
 Epochs = Annotated[tuple[int, ...], BeforeValidator(_epochs)]
 Kinds = Annotated[dict[str, str], BeforeValidator(_kinds)]
+Limits = Annotated[dict[str, int], BeforeValidator(limits.parse)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
+
+
+SHOWN = 80  # characters of a wrong value that a message quotes
 
 
 class _Settings(BaseModel):
@@ -78,6 +84,7 @@ class Data(_Settings):
     limit_rows: int | None = Field(None, gt=0, description="read only so many rows")
     image_size: int | None = Field(None, gt=0, description="side of the pictures in pixels; chosen if not said")
     augment: str = Field("auto", description="auto, none, or a list such as flip,shift,erase")
+    limits: Limits = Field({}, description="more than is usually read, e.g. pixels=200e6; see `glia list limits`")
     bad_limit: Share = Field(0.05, description="share of unreadable pictures that is tolerated")
     workers: int = Field(0, ge=0, description="threads that load ahead; any number gives the same run")
 
@@ -204,21 +211,50 @@ class Recipe(_Settings):
         return tomli_w.dumps(sections)
 
     @classmethod
-    def from_toml(cls, text: str, name: str = "recipe") -> "Recipe":
-        """Read back what `to_toml` wrote, or what a person did; `name` is for the error message."""
+    def read(cls, path: Path, raised: limits.Raised = limits.USUAL) -> "Recipe":
+        """The recipe in a file. raised: what of glia.limits the user raised."""
         try:
-            sections = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise GliaError(f"{name} is not valid TOML", got=error) from None
+            if path.is_file():  # of a pipe nobody knows the size
+                limits.check("recipe_bytes", path.stat().st_size, path, raised)
+            text = path.read_text("utf-8")
+        except OSError as error:
+            raise GliaError(f"cannot read {path}", got=error.strerror or error) from None
+        except UnicodeDecodeError as error:
+            raise GliaError(f"{path} is no recipe", got=error, expected="TOML, which is UTF-8") from None
+        return cls.from_toml(text, str(path), raised)
+
+    @classmethod
+    def from_toml(cls, text: str, name: str = "recipe", raised: limits.Raised = limits.USUAL) -> "Recipe":
+        """Read back what `to_toml` wrote, or what a person did; `name` is for the error message."""
+        sections = _parsed(text, name, raised)
         for section, values in sections.items():
             if section not in SECTIONS:
                 raise unknown(f"section in {name}", section, SECTIONS)
             if not isinstance(values, dict):
-                raise GliaError(f"[{section}] in {name} holds no settings", got=repr(values), expected="a table")
+                raise GliaError(f"[{section}] in {name} holds no settings", got=_short(values), expected="a table")
             for key in values:
                 if key not in SECTIONS[section].model_fields:
                     raise unknown(f"setting in [{section}] of {name}", key, SECTIONS[section].model_fields)
         return _checked(sections)
+
+
+def _parsed(text: str, name: str, raised: limits.Raised) -> dict[str, Any]:
+    """TOML of no more than the usual depth."""
+    depth = limits.most("depth", raised)
+    try:
+        sections = tomllib.loads(text)
+    except ValueError as error:  # TOMLDecodeError, or a number of more digits than Python turns into one
+        raise GliaError(f"{name} is not valid TOML", got=error) from None
+    except RecursionError:
+        sections = None
+    if sections is None or not limits.depth_within(sections, depth):
+        raise GliaError(f"{name}: lists within lists within lists", expected=f"at most {depth} levels")
+    return sections
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _checked(sections: Mapping[str, Mapping[str, Any]]) -> Recipe:
@@ -231,7 +267,7 @@ def _checked(sections: Mapping[str, Mapping[str, Any]]) -> Recipe:
         name = str(first["loc"][0])
         about = SECTIONS[SECTION_OF[name]].model_fields[name].description
         problem = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ").partition(", unable")[0]
-        raise GliaError(f"setting {name} ({about})", got=repr(first["input"]), expected=problem) from None
+        raise GliaError(f"setting {name} ({about})", got=_short(first["input"]), expected=problem) from None
 
 
 def parse_value(text: str) -> Any:

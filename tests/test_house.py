@@ -11,6 +11,7 @@ import pytest
 GLIA = Path(__file__).resolve().parents[1] / "glia"
 FLOORS = [
     ["errors", "seed"],
+    ["limits"],
     ["recipe", "disk", "catalog"],
     ["nn", "optim", "data", "vitals", "runs", "foreign"],
     ["models", "doctor", "training"],
@@ -20,7 +21,7 @@ FLOORS = [
     ["cli"],
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-WITHOUT_TORCH = {"errors", "seed", "recipe", "disk", "catalog"}
+WITHOUT_TORCH = {"errors", "limits", "seed", "recipe", "disk", "catalog"}
 MAX_FILE, MAX_FUNCTION, MAX_POSITIONAL = 400, 60, 8
 JUNK = {"utils", "util", "helpers", "common", "misc", "tools", "manager", "base", "core"}
 FILES = sorted(GLIA.rglob("*.py"))

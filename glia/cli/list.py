@@ -12,11 +12,12 @@ from rich.text import Text
 from glia.catalog import entry as catalog
 from glia.cli import rule, settings
 from glia.errors import GliaError, unknown
+from glia.limits import LIMITS
 
 if TYPE_CHECKING:
     from glia.tracing.layers import LayerTable
 
-OTHER = ("rules", "runs", "settings")
+OTHER = ("limits", "rules", "runs", "settings")
 _WIDE = 110  # columns from which on a paper stands beside what it is the source of
 _KINDS = {"image": "pictures", "text": "texts", "series": "series", "table": "tables", "tensor": "any tensors"}
 
@@ -29,6 +30,8 @@ def run(kind: str, name: str, runs: Path, size: str = "") -> None:
         raise GliaError("--input is of one model", hint="glia list models resnet18 --input 3,64,64")
     if not kind:
         console.print("glia list " + " | ".join(kinds), markup=False)
+    elif kind == "limits":
+        console.print(_limits())
     elif kind == "settings":
         console.print(settings.table())
     elif kind == "rules":
@@ -45,6 +48,19 @@ def run(kind: str, name: str, runs: Path, size: str = "") -> None:
         _families(console)
     else:
         console.print(_entries(catalog.entries(kind), console.width))
+
+
+def _limits() -> Table:
+    """What is read at most, unless --limits says more."""
+    table = Table(box=None, pad_edge=False, header_style="dim", caption_justify="left")
+    table.add_column("limit")
+    table.add_column("at most", justify="right", no_wrap=True)
+    table.add_column("of what")
+    table.add_column("protects from")
+    for one in LIMITS.values():
+        table.add_row(one.name, f"{one.most:,}", one.unit, Text(one.protects, "dim"))
+    table.caption = "To allow more: glia train SOURCE --limits pixels=200e6,columns=50000"
+    return table
 
 
 def _entries(entries: Sequence[catalog.Entry], width: int) -> Table:

@@ -144,7 +144,7 @@ def trace(
 @app.command(name="list")
 def list_(
     kind: Annotated[
-        str, typer.Argument(help="models, losses, optimizers, schedules, ..., rules, runs, or settings")
+        str, typer.Argument(help="models, losses, optimizers, schedules, ..., limits, rules, runs, or settings")
     ] = "",
     name: Annotated[str, typer.Argument(help="One name, for all that is known of it.")] = "",
     runs: Runs = Path("runs"),

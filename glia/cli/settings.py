@@ -12,6 +12,7 @@ TEXT = (
     "target",
     "drop",
     "kinds",
+    "limits",
     "hidden",
     "separator",
     "decimal",

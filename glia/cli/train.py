@@ -25,7 +25,7 @@ def run(
     if recipe is not None:
         if not recipe.is_file():
             raise GliaError(f"there is no recipe {recipe}", expected="a TOML file")
-        start = Recipe.from_toml(recipe.read_text("utf-8"), str(recipe))
+        start = Recipe.read(recipe, Recipe.of(limits=changed.get("limits", {})).data.limits)
     source = settings.one_word(words, "SOURCE") if words or recipe is None else None
     start = start.updated(**changed, **({"source": source} if source else {}))
     from glia.cli.display import Display

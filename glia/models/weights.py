@@ -14,7 +14,7 @@ import safetensors
 import torch
 from torch import Tensor, nn
 
-from glia import disk
+from glia import disk, limits
 from glia.errors import DamagedError, GliaError
 from glia.models.keys import Name, Names, best_names
 from glia.models.normalise import Normalise
@@ -22,7 +22,6 @@ from glia.nn.stages import stages, within
 
 PICKLES = frozenset({".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".tar"})
 FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
-MOST = 50_000  # tensors in a file; the largest published networks have some thousands
 FEW = 0.5  # share of the body's tensors, below which the weights are those of another network
 SHOWN = 4  # names in a line
 Shape = tuple[int, ...]
@@ -71,7 +70,9 @@ class Loaded:
         }  # fmt: skip
 
 
-def load_weights(model: nn.Module, path: Path | str, *, head: bool = True) -> Loaded:
+def load_weights(
+    model: nn.Module, path: Path | str, *, head: bool = True, raised: limits.Raised = limits.USUAL
+) -> Loaded:
     """Fill `model` with the weights of `path`, tensor by tensor; what does not fit keeps its values and is told.
 
     path: a .safetensors file, a folder with model.safetensors or its shards and their index, or a run of glia. The
@@ -81,7 +82,7 @@ def load_weights(model: nn.Module, path: Path | str, *, head: bool = True) -> Lo
     Raises GliaError for a pickle, for weights of another network (less than half of the body fits) and for numbers
     that are not finite; DamagedError for a file that is not whole.
     """
-    files = Files.of(path)
+    files = Files.of(path, raised)
     wanted, spared = _wanted(model)
     shapes = {name: tuple(value.shape) for name, value in wanted.items()}
     names = best_names(model, files.shapes, shapes)
@@ -173,30 +174,30 @@ def _fill(ours: Tensor, theirs: Tensor, name: Name, path: Path) -> None:
 class Files:
     """One or several safetensors files, read tensor by tensor. shapes: of all tensors, by their names there."""
 
-    def __init__(self, path: Path, parts: list[Path]):
+    def __init__(self, path: Path, parts: list[Path], raised: limits.Raised):
         self.path, self.parts = path, parts
         self.shapes: dict[str, Shape] = {}
         self._place: dict[str, Any] = {}
         self._sha256: str | None = None
         for part in parts:
-            for key, shape, opened in _opened(part):
+            for key, shape, opened in _opened(part, raised):
                 self.shapes[key], self._place[key] = shape, opened
 
     @classmethod
-    def of(cls, given: Path | str) -> "Files":
+    def of(cls, given: Path | str, raised: limits.Raised = limits.USUAL) -> "Files":
         """The files that a path means. Raises GliaError where it means none that can be read."""
         path = Path(given)
         if path.is_dir():
-            return cls(path, _in_folder(path))
+            return cls(path, _in_folder(path), raised)
         if not path.is_file():
             raise GliaError(f"there are no weights {path}", expected="a .safetensors file, a folder with one, or a run")
         if path.name.endswith(".index.json"):
-            return cls(path, _shards(path))
+            return cls(path, _shards(path), raised)
         if path.suffix.lower() in PICKLES:
             raise _pickle(path)
         if path.suffix.lower() != ".safetensors":
             raise GliaError(f"{path} is no file of weights", expected="a .safetensors file")
-        return cls(path, [path])
+        return cls(path, [path], raised)
 
     def read(self, key: str) -> Tensor:
         """One tensor, into memory of its own."""
@@ -219,17 +220,30 @@ class Files:
 _BROKEN = (safetensors.SafetensorError, OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError)
 
 
-def _opened(path: Path) -> Iterator[tuple[str, Shape, Any]]:
+def _opened(path: Path, raised: limits.Raised) -> Iterator[tuple[str, Shape, Any]]:
     """Name and shape of each tensor, and the open file."""
+    _check_header(path, raised)
     try:
         opened: Any = safetensors.safe_open(path, "pt")
         keys = list(opened.keys())
-        if len(keys) > MOST:
-            raise ValueError(f"{len(keys)} tensors")
         found = [(key, tuple(opened.get_slice(key).get_shape()), opened) for key in keys]
     except _BROKEN as error:
         raise DamagedError(f"{path} is no whole safetensors file", got=_said(error)) from None
+    limits.check("tensors", len(found), path, raised)
     yield from found
+
+
+def _check_header(path: Path, raised: limits.Raised) -> None:
+    """The first eight bytes say how long the header is, all of which is held in memory."""
+    try:
+        with path.open("rb") as file:
+            promised, size = int.from_bytes(file.read(8), "little"), path.stat().st_size
+    except OSError as error:
+        raise DamagedError(f"{path} cannot be read", got=_said(error)) from None
+    if promised > size - 8:
+        found = f"a header of {promised:,} bytes in a file of {size:,}"
+        raise DamagedError(f"{path} is no whole safetensors file", got=found)
+    limits.check("header_bytes", promised, path, raised)
 
 
 def _in_folder(folder: Path) -> list[Path]:

@@ -28,7 +28,7 @@ def prepare(source: Any = None, recipe: Recipe | None = None, **settings: Any) -
     recipe = with_full_paths(recipe)
     if recipe.data.source is None:
         raise GliaError("nothing to train on", expected="a file, a folder or the name of a bundled set")
-    if is_image_source(recipe.data.source):
+    if is_image_source(recipe.data.source, recipe.data.limits):
         return prepare_images(recipe.data, recipe.train.seed)
     return prepare_table(recipe.data, recipe.train.seed)
 

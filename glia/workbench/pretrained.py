@@ -53,7 +53,7 @@ def checked(recipe: Recipe, *, own: bool) -> Recipe:
     """
     path = recipe.model.pretrained
     if path is not None:
-        Files.of(path)
+        Files.of(path, recipe.data.limits)
         if (Path(path) / "recipe.toml").is_file() and not own:
             return _as_the_run(recipe, path)
         return recipe if own else _as_published(recipe)
@@ -86,7 +86,7 @@ def begin(recipe: Recipe, model: nn.Module, task: Task) -> Transfer:
     record, choices, lines = {}, [], []
     path = recipe.model.pretrained
     if path is not None:
-        loaded = load_weights(model, path, head=_same_answers(Path(path), task))
+        loaded = load_weights(model, path, head=_same_answers(Path(path), task), raised=recipe.data.limits)
         lines.append(loaded.line())
         record = loaded.to_dict()
         choices += _normalised(model, loaded)
@@ -99,7 +99,7 @@ def begin(recipe: Recipe, model: nn.Module, task: Task) -> Transfer:
 def again(recipe: Recipe, model: nn.Module, task: Task, record: dict[str, Any], *, anew: bool) -> Thawing:
     """The plan of a run that goes on. anew: without a checkpoint the weights are read again, and must be the same."""
     if anew and recipe.model.pretrained is not None:
-        sha256 = Files.of(recipe.model.pretrained).sha256
+        sha256 = Files.of(recipe.model.pretrained, recipe.data.limits).sha256
         if sha256 != record.get("sha256"):
             raise GliaError(
                 f"the weights in {recipe.model.pretrained} changed since this run began", got=f"sha256 {sha256[:12]}",

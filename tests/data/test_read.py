@@ -159,7 +159,7 @@ def test_json_lines_may_mix_types_and_lack_keys(tmp_path: Path) -> None:
         "c": [None, "true", None],
     }
     path.write_text('{"a": 1}\n{"a": \n')
-    with pytest.raises(GliaError, match="line 2: not JSON"):
+    with pytest.raises(GliaError, match="line 2, column 1: not JSON"):
         load(path)
     path.write_text("[1, 2]\n")
     with pytest.raises(GliaError, match="not a JSON object"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from glia import limits
 from glia.data.images.arrays import Array
 from glia.data.images.listing import PARTS
 from glia.data.images.pixels import free_bytes
@@ -17,6 +18,8 @@ DIGITS = "digits"
 _PICTURES = frozenset({"x", "images", "image", "imgs", "pictures", "data"})
 _LABELS = frozenset({"y", "labels", "label", "targets", "target"})
 _CLASS_NAMES = frozenset({"classes", "class_names", "label_names", "names"})
+HARMLESS_BYTES = 100_000_000  # arrays that are smaller need no limit on how tightly they are packed
+_BROKEN = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Arrays:
     notes: tuple[str, ...] = ()
 
 
-def is_array_source(source: Any) -> bool:
+def is_array_source(source: Any, raised: limits.Raised = limits.USUAL) -> bool:
     """Pictures as an array or a pair of them, an .npz or .npy file, or the name of the bundled digits."""
     if isinstance(source, (str, Path)):
         path = Path(source)
@@ -47,28 +50,32 @@ def is_array_source(source: Any) -> bool:
             return True
         if path.suffix.lower() not in (".npz", ".npy") or not path.is_file():
             return False
-        return any(len(shape) in (3, 4) for shape, _ in _stored(path).values())
+        return any(len(shape) in (3, 4) for shape, _ in _stored(path, raised).values())
     if isinstance(source, (tuple, list)) and len(source) == 2:
         return _dimensions(source[0]) in (3, 4) and _dimensions(source[1]) in (1, 2)
     return _dimensions(source) in (3, 4)
 
 
-def open_arrays(source: Any, target: Sequence[str] = (), labelled: bool = True) -> Arrays:
+def open_arrays(
+    source: Any, target: Sequence[str] = (), labelled: bool = True, raised: limits.Raised = limits.USUAL
+) -> Arrays:
     """Read any array source; `target` may name the array of labels in an .npz; `labelled=False` reads no labels."""
     if isinstance(source, (str, Path)):
         if source == DIGITS and not Path(source).exists():
             return _digits()
         path = Path(source)
-        return _from_npz(path, target, labelled) if path.suffix.lower() == ".npz" else _from_npy(path, labelled)
+        if path.suffix.lower() == ".npz":
+            return _from_npz(path, target, labelled, raised)
+        return _from_npy(path, labelled, raised)
     x, y = source if isinstance(source, (tuple, list)) else (source, None)
     pictures, labels = _numpy(x), None if y is None else _numpy(y)
     _same_length(pictures, labels, "the arrays")
     return Arrays([Part("", pictures, labels)], channels_first=not isinstance(x, np.ndarray))
 
 
-def _from_npz(path: Path, target: Sequence[str], labelled: bool) -> Arrays:
+def _from_npz(path: Path, target: Sequence[str], labelled: bool, raised: limits.Raised) -> Arrays:
     """Arrays by their usual names (x_train, test_images, X, labels, ...), or the only pair that fits."""
-    stored = _load(path)
+    stored = _load(path, raised)
     pictures = {part: name for name in stored if (part := _part(name, _PICTURES)) is not None and stored[name].ndim > 2}
     if not pictures:
         able = [name for name, array in stored.items() if array.ndim in (3, 4)]
@@ -120,14 +127,14 @@ def _only_labels(stored: dict[str, Array], pictures: str) -> str | None:
     return able[0] if len(able) == 1 else None
 
 
-def _from_npy(path: Path, labelled: bool) -> Arrays:
+def _from_npy(path: Path, labelled: bool, raised: limits.Raised) -> Arrays:
     """x.npy with y.npy beside it (images.npy with labels.npy; x_train.npy with y_train.npy, x_test.npy ...)."""
     files = {file.stem: file for file in sorted(path.parent.glob("*.npy"))}
     part = _part(path.stem, _PICTURES)
     if not labelled or part is None:
         if labelled:
             raise GliaError(f"no labels beside {path.name}", expected="x.npy with y.npy, or images.npy with labels.npy")
-        return Arrays([Part("", _load(path)[path.stem], None)])
+        return Arrays([Part("", _load(path, raised)[path.stem], None)])
     parts = []
     for other in [""] if part == "" else ["train", "valid", "test"]:
         x = next(
@@ -135,7 +142,7 @@ def _from_npy(path: Path, labelled: bool) -> Arrays:
         )
         y = next((name for name in files if _part(name, _LABELS) == other), None)
         if x is not None and y is not None:
-            parts.append(_labelled(other, x, y, _load(files[x]) | _load(files[y])))
+            parts.append(_labelled(other, x, y, _load(files[x], raised) | _load(files[y], raised)))
         elif x is not None and other == part:
             raise GliaError(f"no labels beside {path.name}", expected=f"{path.stem.replace('x', 'y')}.npy")
     return Arrays(parts)
@@ -171,21 +178,51 @@ def _digits() -> Arrays:
     return Arrays([Part("", pictures, y)], tuple("0123456789"), target="digit")
 
 
-def _stored(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
-    """Shape and type of each array in a file, from the headers alone. Raises GliaError on damage."""
+def _stored(path: Path, raised: limits.Raised) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """Shape and type of each array in a file, from the headers alone, which are compared with what is there.
+
+    Raises GliaError on damage, and where a small file promises arrays beyond the limits.
+    """
     try:
+        size = path.stat().st_size
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:
-                return {path.stem: _header(file)}
-        with zipfile.ZipFile(path) as archive:
-            found = {}
-            for name in archive.namelist():
-                if name.endswith(".npy"):
-                    with archive.open(name) as entry:
-                        found[name[:-4]] = _header(entry)
-            return found
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise GliaError(f"{path.name} is no sound NumPy file", got=error) from None
+                found = {path.stem: _header(file)}
+                _whole(path, found[path.stem], size - file.tell())
+        else:
+            found = _members(path)
+    except _BROKEN as error:
+        raise GliaError(f"{path} is no sound NumPy file", got=_said(error)) from None
+    needed = sum(map(_bytes, found.values()))
+    limits.check("array_bytes", needed, path, raised)
+    if needed > max(limits.most("zip_ratio", raised) * size, HARMLESS_BYTES):
+        raise limits.exceeded("zip_ratio", needed // max(size, 1), path, raised)
+    return found
+
+
+def _members(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    found = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.filename.endswith(".npy"):
+                with archive.open(member) as entry:
+                    array = _header(entry)
+                    _whole(path, array, member.file_size - entry.tell())
+                found[member.filename[:-4]] = array
+    return found
+
+
+def _bytes(array: tuple[tuple[int, ...], np.dtype[Any]]) -> int:
+    shape, dtype = array
+    return int(np.prod(shape, dtype=object)) * dtype.itemsize
+
+
+def _whole(path: Path, array: tuple[tuple[int, ...], np.dtype[Any]], left: int) -> None:
+    """The numbers that the header promises are there. Raises ValueError."""
+    if any(side < 0 for side in array[0]):
+        raise ValueError(f"a shape of {array[0]}")
+    if not array[1].hasobject and _bytes(array) > left:
+        raise ValueError(f"{array[0]} numbers of {array[1].itemsize} bytes are promised, {left:,} bytes are there")
 
 
 def _header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -195,19 +232,20 @@ def _header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
-def _load(path: Path) -> dict[str, Array]:
+def _load(path: Path, raised: limits.Raised) -> dict[str, Array]:
     """Every array of a file that fits in memory; nothing is unpickled."""
-    stored = _stored(path)
-    needed = sum(int(np.prod(shape, dtype=object)) * dtype.itemsize for shape, dtype in stored.values())
+    needed = sum(map(_bytes, _stored(path, raised).values()))
     if needed > free_bytes():
-        raise GliaError(
-            f"{path.name} does not fit in memory", got=f"{needed / 1e9:.1f} GB", hint="a folder of pictures"
-        )
+        raise GliaError(f"{path} does not fit in memory", got=f"{needed / 1e9:.1f} GB", hint="a folder of pictures")
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return {path.stem: loaded}
         with loaded as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise GliaError(f"cannot read {path.name}", got=error, expected="plain arrays of numbers") from None
+    except _BROKEN as error:
+        raise GliaError(f"cannot read {path}", got=_said(error), expected="plain arrays of numbers") from None
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:200]

@@ -1,17 +1,23 @@
 """One picture file to one uint8 array: the same bytes at training and at prediction."""
 
 import io
+import stat
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from glia import limits
+
 SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .bmp .gif .webp .tif .tiff .ppm .pgm .pbm .pnm .avif .jp2 .tga".split()
 )
-MOST_PIXELS = 64_000_000  # beyond this a picture is refused by its header, before any memory is taken
+LARGE_PIXELS = 8_000_000  # from here on pictures are decoded one after another: many at once would fill the memory
+_one_by_one = Lock()
 _ORIENTATION = 274  # the EXIF tag; values 5 to 8 turn the picture on its side
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 
@@ -34,13 +40,14 @@ def is_picture_name(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, raised: limits.Raised = limits.USUAL) -> Header:
     """Size and kind of a picture, from the first bytes of its file.
 
-    Raises Unreadable for what is no picture, and for one of more than 64 megapixels.
+    raised: what of glia.limits the user raised. Raises Unreadable for what is no picture, or beyond a limit.
     """
+    _check_file(path, raised)
     try:
-        with _opened(path) as image:
+        with _opened(path, raised) as image:
             width, height = image.size
             if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8):
                 width, height = height, width
@@ -51,7 +58,9 @@ def read_header(path: Path) -> Header:
         raise Unreadable(_reason(error, path.is_file() and path.stat().st_size == 0)) from None
 
 
-def decode(data: bytes, channels: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+def decode(
+    data: bytes, channels: int, size: tuple[int, int], raised: limits.Raised = limits.USUAL
+) -> NDArray[np.uint8]:
     """A file's bytes as a picture (channels, height, width) of `size`: the middle, cut to the shape of `size`, resized.
 
     Upright by EXIF; transparency laid on white (as on the page that such drawings are made for); 16 bits rounded to 8;
@@ -59,17 +68,20 @@ def decode(data: bytes, channels: int, size: tuple[int, int]) -> NDArray[np.uint
     Raises Unreadable.
     """
     try:
-        with _opened(io.BytesIO(data)) as image:
+        with _opened(io.BytesIO(data), raised) as image:
             _draft(image, size)
-            return _fitted(_plain(ImageOps.exif_transpose(image), channels), size)
+            with _one_by_one if image.width * image.height > LARGE_PIXELS else nullcontext():
+                ImageOps.exif_transpose(image, in_place=True)
+                return _fitted(_plain(image, channels), size)
     except Unreadable:
         raise
     except Exception as error:
         raise Unreadable(_reason(error, not data)) from None
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, raised: limits.Raised) -> bytes:
     """A file's content. Raises Unreadable."""
+    _check_file(path, raised)
     try:
         return path.read_bytes()
     except OSError as error:
@@ -84,11 +96,27 @@ def fit_array(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.u
     return _fitted(Image.fromarray(pixels), size)
 
 
-def _opened(file: Path | io.BytesIO) -> Image.Image:
+def _check_file(path: Path, raised: limits.Raised) -> None:
+    """A pipe would be waited for, and a file of any size be read. Raises Unreadable."""
+    try:
+        about = path.stat()
+    except (OSError, ValueError) as error:
+        raise Unreadable(_reason(error, False)) from None
+    if not stat.S_ISREG(about.st_mode):
+        raise Unreadable("no plain file")
+    if about.st_size > limits.most("picture_bytes", raised):
+        raise Unreadable(f"{about.st_size:,} bytes; {limits.raising('picture_bytes', about.st_size)}")
+
+
+def _opened(file: Path | io.BytesIO, raised: limits.Raised) -> Image.Image:
+    most = limits.most("pixels", raised)
+    if Image.MAX_IMAGE_PIXELS is not None and most > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = most  # Pillow has a limit of its own, for the whole process
     image = Image.open(file)
-    if image.width * image.height > MOST_PIXELS:
+    pixels = image.width * image.height
+    if pixels > most:
         image.close()
-        raise Unreadable(f"{image.width} x {image.height} pixels are more than {MOST_PIXELS // 1_000_000} megapixels")
+        raise Unreadable(f"{image.width} x {image.height} pixels; {limits.raising('pixels', pixels)}")
     return image
 
 
@@ -155,7 +183,7 @@ def _reason(error: Exception, empty: bool) -> str:
         return "not a picture"
     if isinstance(error, OSError) and error.errno is not None:
         return error.strerror or "cannot be opened"
-    text = str(error)
     if isinstance(error, Image.DecompressionBombError):
-        return f"more than {MOST_PIXELS // 1_000_000} megapixels"
+        return f"far too many pixels; {limits.raising('pixels', 1_000_000_000)}"
+    text = str(error)
     return "truncated" if "truncated" in text.lower() or "broken data stream" in text else text or type(error).__name__

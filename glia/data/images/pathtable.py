@@ -40,7 +40,7 @@ def names_pictures(source: Any, options: ReadOptions) -> bool:
 def by_table(source: Any, how: PathTable, labelled: bool = True) -> Listing:
     """The pictures that a table names, by paths relative to it; `labelled=False` reads the paths alone."""
     opened = open_table(source, how.options)
-    piece = read(opened)
+    piece = read(opened, how.options.limits)
     frame, rows = piece.frame, piece.rows.tolist()
     where = _path_column(frame)
     if where is None:

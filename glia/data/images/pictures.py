@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from glia import limits
 from glia.data.images.arrayfiles import Arrays, Part
 from glia.data.images.arrays import Array, channels_first, finite, label_columns, to_uint8, value_range, with_channels
 from glia.data.images.decode import Header, fit_array
@@ -72,14 +73,14 @@ class Pictures:
     class_names: tuple[str, ...] = ()
 
 
-def from_files(listing: Listing, size: int | None, bad_limit: float) -> Pictures:
+def from_files(listing: Listing, size: int | None, bad_limit: float, raised: limits.Raised = limits.USUAL) -> Pictures:
     """Read every file of a listing once. More than `bad_limit` of them unreadable is a GliaError."""
-    known = headers(listing.paths)
+    known = headers(listing.paths, raised)
     good = [header for header in known if isinstance(header, Header)]
     _within_limit(listing.names, {i: why for i, why in enumerate(known) if isinstance(why, str)}, bad_limit)
     channels = 1 if all(header.grey for header in good) else 3
     target = chosen_size(good, size)
-    seen = scan(listing.paths, known, channels, target)
+    seen = scan(listing.paths, known, channels, target, raised)
     _within_limit(listing.names, seen.broken, bad_limit)
     kept = listing.only(seen.kept)
     dropped = tuple(

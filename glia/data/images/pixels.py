@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from glia import limits
 from glia.data.images.decode import Header, Unreadable, decode, read_bytes, read_header
 from glia.errors import GliaError
 
@@ -52,6 +53,7 @@ class FileRows:
     paths: Sequence[Path]
     channels: int
     size: tuple[int, int]
+    raised: limits.Raised = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -64,11 +66,11 @@ class FileRows:
         return out
 
     def only(self, index: Sequence[int]) -> "FileRows":
-        return FileRows([self.paths[i] for i in index], self.channels, self.size)
+        return FileRows([self.paths[i] for i in index], self.channels, self.size, self.raised)
 
     def _read(self, place: int, row: int, out: NDArray[np.uint8]) -> None:
         try:
-            out[place] = decode(read_bytes(self.paths[row]), self.channels, self.size)
+            out[place] = decode(read_bytes(self.paths[row], self.raised), self.channels, self.size, self.raised)
         except Unreadable as error:
             raise GliaError(f"picture {self.paths[row].name} can no longer be read", got=error) from None
 
@@ -82,13 +84,15 @@ class Decoded:
     broken: dict[int, str]
 
 
-def decode_all(paths: Sequence[Path], channels: int, size: tuple[int, int]) -> Decoded:
+def decode_all(
+    paths: Sequence[Path], channels: int, size: tuple[int, int], raised: limits.Raised = limits.USUAL
+) -> Decoded:
     """Decode some files into memory."""
     pixels = np.empty((len(paths), channels, *size), np.uint8)
 
     def read(i: int) -> str | None:
         try:
-            pixels[i] = decode(read_bytes(paths[i]), channels, size)
+            pixels[i] = decode(read_bytes(paths[i], raised), channels, size, raised)
         except Unreadable as error:
             return str(error)
         return None
@@ -123,12 +127,12 @@ class _Found:
     squares: NDArray[np.float64] = field(repr=False)
 
 
-def headers(paths: Sequence[Path]) -> list[Header | str]:
+def headers(paths: Sequence[Path], raised: limits.Raised = limits.USUAL) -> list[Header | str]:
     """The header of each file, or why it has none."""
 
     def look(path: Path) -> Header | str:
         try:
-            return read_header(path)
+            return read_header(path, raised)
         except Unreadable as error:
             return str(error)
 
@@ -136,7 +140,13 @@ def headers(paths: Sequence[Path]) -> list[Header | str]:
         return _in_threads(look, paths)
 
 
-def scan(paths: Sequence[Path], known: Sequence[Header | str], channels: int, size: tuple[int, int]) -> Scan:
+def scan(
+    paths: Sequence[Path],
+    known: Sequence[Header | str],
+    channels: int,
+    size: tuple[int, int],
+    raised: limits.Raised = limits.USUAL,
+) -> Scan:
     """Decode every file whose header was read, and keep the pixels where MEMORY_SHARE of free memory holds them."""
     readable = [i for i, header in enumerate(known) if isinstance(header, Header)]
     fits = len(readable) * channels * size[0] * size[1] <= MEMORY_SHARE * free_bytes()
@@ -144,8 +154,8 @@ def scan(paths: Sequence[Path], known: Sequence[Header | str], channels: int, si
 
     def read(place: int) -> _Found | str:
         try:
-            data = read_bytes(paths[readable[place]])
-            picture = decode(data, channels, size)
+            data = read_bytes(paths[readable[place]], raised)
+            picture = decode(data, channels, size, raised)
         except Unreadable as error:
             return str(error)
         if fits:
@@ -161,7 +171,8 @@ def scan(paths: Sequence[Path], known: Sequence[Header | str], channels: int, si
             pixels[new] = pixels[place]
     kept = [readable[place] for place, _ in good]
     items = [item for _, item in good]
-    inputs = torch.from_numpy(pixels[: len(kept)]) if fits else FileRows([paths[i] for i in kept], channels, size)
+    again = FileRows([paths[i] for i in kept], channels, size, raised)
+    inputs = torch.from_numpy(pixels[: len(kept)]) if fits else again
     reasons = dict(zip(readable, found)) | {i: why for i, why in enumerate(known) if isinstance(why, str)}
     nothing = np.zeros((0, channels))
     return Scan(

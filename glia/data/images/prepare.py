@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from glia import limits
 from glia.data.batches import Batches
 from glia.data.facts import ImageFacts
 from glia.data.images.arrayfiles import Arrays, Part, is_array_source, open_arrays
@@ -28,9 +29,9 @@ from glia.errors import GliaError
 from glia.seed import mix
 
 
-def is_image_source(source: Any) -> bool:
+def is_image_source(source: Any, raised: limits.Raised = limits.USUAL) -> bool:
     """Whether a source holds pictures: arrays of them, picture files in a folder or a list, a table that names some."""
-    if is_array_source(source):
+    if is_array_source(source, raised):
         return True
     if isinstance(source, (list, tuple)):
         return bool(source) and all(isinstance(item, (str, Path)) and is_picture_name(Path(item)) for item in source)
@@ -41,7 +42,7 @@ def is_image_source(source: Any) -> bool:
         if is_picture_name(path) or not path.is_file():
             return is_picture_name(path)
     try:
-        return names_pictures(source, ReadOptions())
+        return names_pictures(source, ReadOptions(limits=dict(raised)))
     except GliaError:  # not a table either; whoever reads it as one says why
         return False
 
@@ -99,12 +100,12 @@ def prepare_images(data: Any, seed: int) -> Prepared:
 def _open(data: Any, seed: int) -> Pictures:
     """The source and, where they are given, the sources of validation and test pictures."""
     others = {name: getattr(data, name) for name in ("valid", "test") if getattr(data, name) is not None}
-    if is_array_source(data.source):
+    if is_array_source(data.source, data.limits):
         if data.group:
             raise GliaError("arrays have no columns to group by", got=f"group={data.group}")
-        found = open_arrays(data.source, data.target)
+        found = open_arrays(data.source, data.target, raised=data.limits)
         for name, source in others.items():
-            held = [replace(part, name=name) for part in open_arrays(source, data.target).parts]
+            held = [replace(part, name=name) for part in open_arrays(source, data.target, raised=data.limits).parts]
             found = replace(found, parts=[*(part for part in found.parts if part.name != name), *held])
         if data.limit_rows:
             found = _some_rows(found, data.limit_rows, seed)
@@ -116,7 +117,7 @@ def _open(data: Any, seed: int) -> Pictures:
         listing = joined(listing.only(kept), replace(more, parts=[name] * len(more.paths)))
     if data.limit_rows:
         listing = listing.only(_lot(len(listing.paths), data.limit_rows, seed))
-    return from_files(listing, data.image_size, data.bad_limit)
+    return from_files(listing, data.image_size, data.bad_limit, data.limits)
 
 
 def _list(source: Any, data: Any) -> Listing:
@@ -128,7 +129,9 @@ def _list(source: Any, data: Any) -> Listing:
 
 
 def _options(data: Any) -> ReadOptions:
-    return ReadOptions(header=data.header, separator=data.separator, decimal=data.decimal, encoding=data.encoding)
+    return ReadOptions(
+        header=data.header, separator=data.separator, decimal=data.decimal, encoding=data.encoding, limits=data.limits
+    )
 
 
 def _lot(rows: int, limit: int, seed: int) -> list[int]:

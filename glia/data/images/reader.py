@@ -51,8 +51,9 @@ class ImageReader:
         rows = max(1, min(rows, PIECE_BYTES // (self.channels * self.size[0] * self.size[1])))
         if _is_one_array(source):
             source = source[None]
-        if is_array_source(source):
-            yield from self._from_arrays(open_arrays(source, labelled=targets), targets, rows)
+        if is_array_source(source, self.options.limits):
+            found = open_arrays(source, labelled=targets, raised=self.options.limits)
+            yield from self._from_arrays(found, targets, rows)
         else:
             yield from self._from_files(self._listing(source, targets), targets, rows)
 
@@ -99,7 +100,7 @@ class ImageReader:
         broken: list[str] = []
         for start in range(0, len(listing.paths), rows):
             some = listing.only(range(start, min(start + rows, len(listing.paths))))
-            decoded: Decoded = decode_all(some.paths, self.channels, self.size)
+            decoded: Decoded = decode_all(some.paths, self.channels, self.size, self.options.limits)
             broken += [f"{some.names[i]} ({why})" for i, why in decoded.broken.items()]
             good = some.only(decoded.kept)
             if good.paths:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from glia import limits
 from glia.data.tables.source import Opened, Piece, ReadOptions, check_names, tidy
 from glia.errors import GliaError
 
@@ -22,7 +23,9 @@ def open_columnar(path: Path, options: ReadOptions, form: str) -> Opened:
             scan = pl.scan_ipc(path)
         else:
             scan = pl.read_ipc_stream(path).lazy()
-        names = check_names(scan.collect_schema().names(), str(path))
+        schema = scan.collect_schema()
+    limits.check("columns", len(schema), path, options.limits)
+    names = check_names(schema.names(), str(path))
     decimal = options.decimal or "."
     return Opened(
         name=str(path),

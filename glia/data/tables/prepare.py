@@ -29,12 +29,12 @@ UNEVEN = 3.0  # classes whose sizes differ by more are worth a word
 
 def prepare_table(data: "Data", seed: int) -> Prepared:
     """Everything between a raw table and training. Errors: one line each, with file, row and column."""
-    options = ReadOptions(data.header, data.separator, data.decimal, data.encoding)
+    options = ReadOptions(data.header, data.separator, data.decimal, data.encoding, limits=data.limits)
     opened = open_table(data.source, options)
-    whole = _sample(opened, data.limit_rows, seed) if data.limit_rows else read(opened)
+    whole = _sample(opened, data.limit_rows, seed) if data.limit_rows else read(opened, data.limits)
     like = options_like(opened, options)
     sources = {name: source for name in ("valid", "test") if (source := getattr(data, name)) is not None}
-    given = {name: read(open_table(source, like)) for name, source in sources.items()}
+    given = {name: read(open_table(source, like), data.limits) for name, source in sources.items()}
     study = study_table(whole, data, opened.targets)
     parts = divide(study, given, data, seed)
     columns, study = _fit_columns(study, parts.pieces["train"])

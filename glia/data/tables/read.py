@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from glia import limits
 from glia.data.tables.bundled import BUNDLED, open_bundled
 from glia.data.tables.columnar import open_columnar
 from glia.data.tables.frames import open_frame
@@ -61,9 +62,14 @@ def pieces(opened: Opened, rows: int) -> Iterator[Piece]:
         raise GliaError(f"{opened.name} has {len(opened.columns)} columns but no rows", expected="at least one row")
 
 
-def read(opened: Opened) -> Piece:
-    """All rows at once."""
-    return join(list(pieces(opened, READ_ROWS)))
+def read(opened: Opened, raised: limits.Raised = limits.USUAL) -> Piece:
+    """All rows at once. raised: what of glia.limits the user raised."""
+    taken, rows = [], 0
+    for piece in pieces(opened, READ_ROWS):
+        rows += len(piece)
+        limits.check("cells", rows * len(opened.columns), opened.name, raised)
+        taken.append(piece)
+    return join(taken)
 
 
 def _form(path: Path) -> str:
@@ -72,6 +78,8 @@ def _form(path: Path) -> str:
         raise GliaError(f"{path} is a folder", expected="a table file", hint="name one file in it")
     if not path.exists():
         raise _no_file(path)
+    if not path.is_file():  # a pipe gives its bytes once; a table is looked at before it is read
+        raise GliaError(f"{path} is no plain file", got="a pipe or a device", hint="write the rows to a file first")
     try:
         with path.open("rb") as file:
             start = file.read(8)

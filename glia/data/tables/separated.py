@@ -3,13 +3,14 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from glia import limits
 from glia.data.tables.source import MISSING_WORDS, Opened, Piece, ReadOptions, check_names, no_column, tidy
 from glia.data.tables.textfile import TextFile, complain, look
 from glia.errors import GliaError
@@ -30,13 +31,15 @@ Row = list[str]
 
 def open_separated(path: Path, options: ReadOptions) -> Opened:
     """Look at a text table: encoding, separator, header, decimal sign."""
-    file = look(path, options.encoding)
+    file = look(path, options.encoding, options.limits)
+    # The limit is the process's: set on purpose before any cell is read, where Python's own would be an accident.
+    csv.field_size_limit(limits.most("cell_chars", options.limits))
     lines = file.sample()
     separator = _separator(lines, options.separator)
-    with complain(path):
-        sample = [row for row in _reader(lines, separator) if not _blank(row)]
+    sample = [row for row, _ in _rows(lines, separator, path, whole=False) if not _blank(row)]
     if not sample:
         raise GliaError(f"{path} is empty", expected="a table")
+    limits.check("columns", len(sample[0]), path, options.limits)
     header = _has_header(sample) if options.header is None else options.header
     names = _named(sample[0], str(path)) if header else _numbered(sample[0], options, str(path))
     decimal = options.decimal or _decimal(sample[header:], separator) or options.likely_decimal
@@ -58,8 +61,51 @@ def open_separated(path: Path, options: ReadOptions) -> Opened:
     )
 
 
-def _reader(lines: Iterator[str] | list[str], separator: str) -> "Reader":
-    return csv.reader(lines, delimiter=separator, skipinitialspace=separator != " ")
+def _rows(lines: Iterable[str], separator: str, path: Path, *, whole: bool = True) -> Iterator[tuple[Row, int]]:
+    """Each row with the line that it ends on. whole: the lines are those of the whole file.
+
+    Errors: what the csv module refuses, and what it takes in silence, a quote that the end of the file leaves open;
+    both with the line that the row begins on.
+    """
+    record: list[str] = []  # the lines of the row at hand
+
+    def noted() -> Iterator[str]:
+        for line in lines:
+            record.append(line)
+            yield line
+
+    reader, begins, began = _reader(noted(), separator), 1, 1
+    last: list[str] = []
+    while True:
+        record.clear()
+        try:
+            row = next(reader, None)
+        except csv.Error as fault:
+            raise _torn(path, begins, fault) from None
+        if row is None:
+            break
+        yield row, reader.line_num
+        began, begins, last = begins, reader.line_num + 1, record.copy()
+    if whole and (left := _left_open(last, separator)):
+        raise _torn(path, began, left)
+
+
+def _torn(path: Path, line: int, fault: object) -> GliaError:
+    what = f"{path}, line {line}: cells cannot be told apart"
+    return GliaError(what, got=fault, hint="look for a quote that is never closed")
+
+
+def _left_open(lines: list[str], separator: str) -> str | None:
+    """What a strict reader says of a row in which a quote is open at its end."""
+    try:
+        list(_reader(lines, separator, strict=True))
+    except csv.Error as fault:
+        return str(fault) if "unexpected end" in str(fault) else None
+    return None
+
+
+def _reader(lines: Iterable[str], separator: str, *, strict: bool = False) -> "Reader":
+    return csv.reader(lines, delimiter=separator, skipinitialspace=separator != " ", strict=strict)
 
 
 def _pieces(
@@ -75,18 +121,17 @@ def _pieces(
     cells: list[Row] = []
     where: list[int] = []
     with complain(file.path):
-        reader = _reader(file.lines(), separator)
-        for row in reader:
+        for row, line in _rows(file.lines(), separator, file.path):
             if _blank(row):
                 continue
             if header:
                 header = False
                 continue
             if len(row) != len(names):
-                what = f"{name}, line {reader.line_num}: {len(row)} cells"
+                what = f"{name}, line {line}: {len(row)} cells"
                 raise GliaError(what, expected=f"{len(names)}, as the first line has", hint="mend or delete that line")
             cells.append(row)
-            where.append(reader.line_num)
+            where.append(line)
             if len(cells) == rows:
                 yield piece()
                 done, cells, where = done + rows, [], []

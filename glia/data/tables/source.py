@@ -24,6 +24,7 @@ class ReadOptions:
 
     likely_decimal: the decimal sign to assume when a file shows neither.
     names, optional: the columns of a file without a header, and which of them may be left out.
+    limits: what of glia.limits the user raised.
     """
 
     header: bool | None = None
@@ -33,6 +34,7 @@ class ReadOptions:
     likely_decimal: str = "."
     names: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    limits: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

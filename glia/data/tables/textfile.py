@@ -6,17 +6,19 @@ import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, getincrementaldecoder, lookup
 from collections.abc import Iterator
 from contextlib import contextmanager
-from csv import Error as CsvError
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from glia import limits
 from glia.errors import GliaError
 
 BLOCK_BYTES = 1 << 20
 SAMPLE_LINES = 500
 SAMPLE_CHARS = 1 << 20
+HARMLESS_BYTES = 100_000_000  # whatever unpacks to less needs no limit on its ratio
+BLANK = b"\0 \t\r\n\f\v"
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class TextFile:
     encoding: str
     packed: bool
     guessed: bool  # the file is not valid in the encoding that was expected
+    size: int  # bytes, unpacked
 
     def lines(self) -> Iterator[str]:
         """Lines with their ends as they stand, so that a quoted cell may hold a line end."""
@@ -48,19 +51,50 @@ class TextFile:
         return taken
 
 
-def look(path: Path, encoding: str | None) -> TextFile:
-    """Work out packing and encoding. Reads the file once. Errors: empty, or not text at all."""
+def look(path: Path, encoding: str | None, raised: limits.Raised, line: str = "line_chars") -> TextFile:
+    """Work out packing and encoding. Reads the whole file, and holds a block of it at a time.
+
+    raised: what of glia.limits the user raised. line: the limit that holds between two line ends.
+    Errors: empty, not text at all, zeros in the text, a line without end, a small file that unpacks to a huge one.
+    """
     with complain(path), open_bytes(path) as raw:
         start = raw.read(BLOCK_BYTES)
-    if not start.strip():
+    if not start.strip(BLANK):
         raise GliaError(f"{path} is empty", expected="a table")
-    if encoding is not None:
-        return TextFile(path, _known(encoding), is_packed(path), False)
-    expected = _from_first_bytes(start, path)
-    for candidate in (expected, "cp1252"):
-        if _decodes(path, candidate):
-            return TextFile(path, candidate, is_packed(path), candidate != expected)
-    return TextFile(path, "latin-1", is_packed(path), True)
+    packed = is_packed(path)
+    expected = _from_first_bytes(start, path) if encoding is None else _known(encoding)
+    size = _within_limits(path, packed, expected, raised, line)
+    if encoding is not None or _decodes(path, expected):
+        return TextFile(path, expected, packed, False, size)
+    return TextFile(path, "cp1252" if _decodes(path, "cp1252") else "latin-1", packed, True, size)
+
+
+def _within_limits(path: Path, packed: bool, encoding: str, raised: limits.Raised, line: str) -> int:
+    """Bytes, unpacked, of a text file in which nothing is beyond the limits."""
+    wide = encoding.startswith(("utf-16", "utf-32"))
+    allowed = limits.most(line, raised)
+    burst = max(limits.most("zip_ratio", raised) * path.stat().st_size, HARMLESS_BYTES) if packed else None
+    size = since_end = ends = 0
+    with complain(path), open_bytes(path) as raw:
+        while block := raw.read(min(BLOCK_BYTES, allowed)):
+            if not wide and b"\0" in block:
+                place = ends + 1 + block[: block.index(0)].count(b"\n")
+                raise GliaError(f"{path}, line {place}: a zero byte within the text", hint="the file is damaged")
+            first, last = _line_ends(block)
+            if since_end + (len(block) if first < 0 else first) > allowed:
+                raise limits.exceeded(line, None, f"{path}, line {ends + 1}", raised)
+            size += len(block)
+            if burst is not None and size > burst:
+                raise limits.exceeded("zip_ratio", None, path, raised)
+            since_end = since_end + len(block) if last < 0 else len(block) - last - 1
+            ends += block.count(b"\n")
+    return size
+
+
+def _line_ends(block: bytes) -> tuple[int, int]:
+    """Where the first and the last end of a line stand, of any kind; -1 where there is none."""
+    firsts = [place for sign in (b"\n", b"\r") if (place := block.find(sign)) >= 0]
+    return min(firsts, default=-1), max(block.rfind(b"\n"), block.rfind(b"\r"))
 
 
 def is_packed(path: Path) -> bool:
@@ -80,8 +114,6 @@ def complain(path: Path) -> Iterator[None]:
         yield
     except UnicodeError as fault:
         raise GliaError(f"{path} is not written in that encoding", got=fault, hint="encoding=cp1252") from None
-    except CsvError as fault:
-        raise GliaError(f"{path} cannot be read", got=fault, hint="look for a quote that is never closed") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
         raise GliaError(f"{path} is a damaged gzip file", got=fault, hint="fetch or pack it again") from None
     except OSError as fault:

@@ -1,0 +1,151 @@
+"""Limits: what is beyond one is refused in one line that says how to allow more, and then it is read."""
+
+import gzip
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+
+import glia
+from glia import limits
+from glia.data.images.decode import Unreadable, decode, read_header
+from glia.data.tables.read import open_table, read
+from glia.data.tables.source import ReadOptions
+from glia.errors import GliaError
+from glia.models.weights import Files
+from glia.recipe import Recipe
+
+
+def load(path: Path, **raised: int) -> Any:
+    options = ReadOptions(limits=raised)
+    return read(open_table(path, options), options.limits).frame
+
+
+def test_a_command_line_sets_them() -> None:
+    assert Recipe.of(limits="pixels=200e6, columns=50000").data.limits == {"pixels": 200_000_000, "columns": 50_000}
+    assert Recipe.from_toml(Recipe.of(limits="depth=40").to_toml()).data.limits == {"depth": 40}
+    for text, says in (("pixel=2", "'pixels'"), ("pixels=many", "a number for pixels"), ("pixels=0", "above 0")):
+        with pytest.raises(GliaError, match=says):
+            Recipe.of(limits=text)
+
+
+def test_the_table_of_limits_is_what_holds() -> None:
+    with pytest.raises(GliaError) as fault:
+        limits.check("columns", 10_001, "t.csv", limits.USUAL)
+    assert str(fault.value) == (
+        "t.csv: too many columns of a table; got 10,001; expected at most 10,000. "
+        "Try: --limits columns=10001 if this is meant"
+    )
+    limits.check("columns", 10_001, "t.csv", {"columns": 10_001})
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "limit"),
+    [
+        ("wide.csv", ",".join(f"c{i}" for i in range(10_001)) + "\n" + ",".join("1" * 10_001) + "\n", "columns"),
+        ("cell.csv", "a,b\n1,2\n3," + "x" * 1_000_001 + "\n", "cell_chars"),
+        ("keys.jsonl", json.dumps({f"c{i}": 1 for i in range(10_001)}) + "\n", "columns"),
+        ("deep.jsonl", '{"a": ' + "[" * 40 + "]" * 40 + "}\n", "depth"),
+    ],
+)
+def test_tables_beyond_a_limit(tmp_path: Path, name: str, data: str, limit: str) -> None:
+    path = tmp_path / name
+    path.write_text(data)
+    with pytest.raises(GliaError, match=limit if limit != "cell_chars" else "line 3: cells.*larger than field limit"):
+        load(path)
+    assert len(load(path, **{limit: 2 * limits.LIMITS[limit].most})) >= 1
+
+
+def test_a_line_without_end_is_refused_before_it_is_held(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n1,2\n" + "7" * 3_000_000 + "\n")
+    with pytest.raises(GliaError, match=r"t\.csv, line 3: too many characters of a line"):
+        load(path, line_chars=2_000_000)
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 50_000_000, 1))
+    with pytest.raises(GliaError, match="one packed byte"):
+        load(tmp_path / "t.csv.gz")
+
+
+def test_deep_json_of_any_depth_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}\n")
+    with pytest.raises(GliaError, match="line 1: JSON within JSON.*depth=100"):
+        load(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "t.csv")
+    with pytest.raises(GliaError, match="no plain file"):
+        load(tmp_path / "t.csv")
+    os.mkfifo(tmp_path / "t.png")
+    with pytest.raises(Unreadable, match="no plain file"):
+        read_header(tmp_path / "t.png")
+
+
+def test_pictures_beyond_the_limit_are_read_where_that_is_meant(tmp_path: Path) -> None:
+    path = tmp_path / "wide.png"
+    Image.new("1", (9000, 8000), 1).save(path)
+    with pytest.raises(Unreadable, match="--limits pixels=72000000"):
+        read_header(path)
+    assert read_header(path, {"pixels": 72_000_000}).width == 9000
+    assert (decode(path.read_bytes(), 1, (8, 8), {"pixels": 72_000_000}) == 255).all()
+
+
+def test_arrays_that_promise_too_much(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, x=np.zeros((2000, 300, 300), np.uint8), y=np.arange(2000) % 2)
+    with pytest.raises(GliaError, match="one packed byte"):
+        glia.prepare(str(path))
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (10**12, 8, 8)})
+    (tmp_path / "x.npy").write_bytes(header.getvalue() + bytes(64))
+    np.save(tmp_path / "y.npy", np.arange(10) % 2)
+    with pytest.raises(GliaError, match="are promised, 64 bytes are there"):
+        glia.prepare(str(tmp_path / "x.npy"))
+
+
+def test_headers_of_weights(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes((100 * 2**30).to_bytes(8, "little") + b"{}")
+    with pytest.raises(GliaError, match="a header of 107,374,182,400 bytes in a file of 10"):
+        Files.of(path)
+    path.write_bytes(safetensors.torch.save({"w": torch.ones(2)}))
+    with pytest.raises(GliaError, match="too many bytes of a safetensors header"):
+        Files.of(path, {"header_bytes": 10})
+
+
+def test_recipes_of_the_wrong_kind(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    for data, says in (
+        (b"# " + b"x" * 1_000_000, "too many bytes of a recipe"),
+        (b"[data]\nsource = " + b"[" * 10_000 + b"]" * 10_000, "lists within lists"),
+        (b"[data]\nsource = " + b"[" * 40 + b"]" * 40, "lists within lists"),
+        (b"\xff\xfe", "is no recipe"),
+        (b"a = " + b"1" * 5000, "is not valid TOML"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(GliaError, match=says):
+            Recipe.read(path)
+
+
+def test_a_quote_that_stays_open_loses_no_rows_in_silence(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('a,b\n1,x\n2,"y\n3,z\n4,z\n')
+    with pytest.raises(GliaError, match="line 3: cells cannot be told apart.*never closed"):
+        load(path)
+    path.write_text('a,b\n1,x\n2,"y\n3"\n4,"z"q\n')  # a cell of two lines, and a sign behind a quote, are no fault
+    assert load(path)["b"].to_list() == ["x", "y\n3", "zq"]
+
+
+def test_zeros_where_text_should_be(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"a,b\n" + b"1,2\n" * 2000 + bytes(500))
+    with pytest.raises(GliaError, match="line 2002: a zero byte"):
+        load(path)
