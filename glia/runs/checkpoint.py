@@ -15,28 +15,41 @@ _NAME = re.compile(r"step-(\d{9})")
 
 
 def save(run: Path, step: int, state: dict[str, Any]) -> Path:
-    """Write ``run/checkpoints/step-...`` whole or not at all, then drop all but the newest two."""
+    """Write ``run/checkpoints/step-...`` whole or not at all, then drop all but the newest two.
+
+    Any of a later step was passed over as damaged when the run went on from an earlier one: it goes too.
+    """
     folder = run / "checkpoints" / f"step-{step:09d}"
     skeleton, tensors = pack(state)
     disk.write_folder(folder, {"state.json": skeleton, "state.safetensors": tensors})
-    for old in _newest_first(run)[KEEP:]:
+    found = _newest_first(run)
+    here = found.index(folder)
+    for old in found[:here] + found[here + KEEP :]:
         disk.remove_folder(old)
     return folder
 
 
 def latest(run: Path, warn: Callable[[str], None] = warnings.warn) -> dict[str, Any] | None:
     """The newest checkpoint that is whole, or None; a damaged one is passed over with one warning."""
-    for aside in (run / "checkpoints").glob(".old-step-*"):
-        disk.recover(aside.with_name(aside.name.removeprefix(".old-").rpartition("-")[0]))
     for folder in _newest_first(run):
         try:
             files = disk.read_folder(folder)
-            return unpack(files["state.json"], files["state.safetensors"])
-        except (DamagedError, KeyError) as error:
+            state: dict[str, Any] = unpack(files["state.json"], files["state.safetensors"])
+            progress = state.get("progress", {})
+            if progress.get("step", _step_of(folder)) != _step_of(folder):
+                raise DamagedError("it is another step's", got=progress["step"])
+            return state
+        except (DamagedError, KeyError, AttributeError) as error:
             warn(f"{folder} is damaged ({error}); going back to the one before it")
     return None
 
 
+def _step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
+
+
 def _newest_first(run: Path) -> list[Path]:
-    folders = [p for p in (run / "checkpoints").glob("step-*") if _NAME.fullmatch(p.name)]
-    return sorted(folders, reverse=True)
+    """Where checkpoints are, also such as a writer was just replacing when it was killed."""
+    names = {p.name for p in (run / "checkpoints").glob("step-*")}
+    names |= {p.name.removeprefix(".old-")[:14] for p in (run / "checkpoints").glob(".old-step-*")}
+    return [run / "checkpoints" / name for name in sorted(names, reverse=True) if _NAME.fullmatch(name)]

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,15 @@ class RunFolder:
     @property
     def name(self) -> str:
         return self.path.name
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Only one process at a time trains into a run; what killed ones left behind is tidied up."""
+        with disk.locked(self.path):
+            for folder in (self.path, self.path / "checkpoints"):
+                if folder.is_dir():
+                    disk.tidy(folder)
+            yield
 
     def write_json(self, name: str, value: Any) -> None:
         disk.write_json(self.path / name, value)
@@ -110,9 +120,7 @@ class RunFolder:
 
     def load_model(self, weights: str = "best") -> tuple[dict[str, Any], dict[str, Tensor]]:
         """(parts, tensors) that `save_model` wrote, verified; "best" or "last" weights."""
-        if not (self.path / "model").is_dir():
-            disk.recover(self.path / "model")
-        if not (self.path / "model").is_dir():
+        if not disk.folder_exists(self.path / "model"):
             raise GliaError(f"{self.path} has no model yet", hint=f"glia resume {self.path}")
         files = disk.read_folder(self.path / "model")
         try:

@@ -233,7 +233,7 @@ def _go(
     began: float,
     checkup: Checkup | None,
 ) -> Run:
-    with disk.locked(folder.path), stop_on_signal(tell) as stop:
+    with folder.writing(), stop_on_signal(tell) as stop:
         status(folder, "running", "", {}, began)
         watchers = begin(session, folder, choices) if begin else ()
         if session.recipe.train.tensorboard:

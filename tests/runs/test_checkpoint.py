@@ -80,3 +80,41 @@ def test_a_folder_that_was_moved_aside_is_put_back(tmp_path: Path) -> None:
     folder.rename(folder.with_name(f".old-{folder.name}-123"))
     state = checkpoint.latest(tmp_path)
     assert state is not None and state["step"] == 7
+
+
+def spoil(folder: Path) -> None:
+    path = folder / "state.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+
+def test_a_run_that_went_back_past_damage_keeps_what_it_saves_from_then_on(tmp_path: Path) -> None:
+    """Later steps are damaged leftovers then: they must not push out the new ones."""
+    for step in (20, 30):
+        spoil(checkpoint.save(tmp_path, step, {"step": step}))
+    assert checkpoint.latest(tmp_path, lambda line: None) is None
+    for step in (1, 2, 3):
+        checkpoint.save(tmp_path, step, {"step": step})
+        state = checkpoint.latest(tmp_path)
+        assert state is not None and state["step"] == step
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-000000002", "step-000000003"]
+
+
+def test_two_checkpoints_that_changed_places_are_found(tmp_path: Path) -> None:
+    for step in (1, 2):
+        checkpoint.save(tmp_path, step, {"progress": {"step": step}})
+    one, two = (tmp_path / "checkpoints" / f"step-00000000{n}" for n in (1, 2))
+    two.rename(two.with_name("x"))
+    one.rename(two)
+    two.with_name("x").rename(one)
+    warnings: list[str] = []
+    assert checkpoint.latest(tmp_path, warnings.append) is None and "another step" in warnings[0]
+
+
+def test_looking_changes_nothing_while_another_process_saves(tmp_path: Path) -> None:
+    """A reader between the two renames of a writer must not put the old folder back in the writer's way."""
+    folder = checkpoint.save(tmp_path, 7, {"step": 7})
+    folder.rename(folder.with_name(f".old-{folder.name}-1-abcdef01"))
+    before = sorted((tmp_path / "checkpoints").iterdir())
+    state = checkpoint.latest(tmp_path)
+    assert state is not None and state["step"] == 7
+    assert sorted((tmp_path / "checkpoints").iterdir()) == before
