@@ -1,0 +1,194 @@
+"""A process that has imported glia and forks: each fork is a life, which may be killed. A life so begins in
+milliseconds and not in seconds, which is what makes a thousand kills affordable.
+
+Nothing is computed here before a fork: OpenMP's threads do not survive one, and a child that waits for them hangs.
+Run as ``python -m glia.torture.zygote``: a JSON object a line on standard input, and one a line back.
+"""
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from glia.errors import GliaError
+
+GRACE_S = 5.0  # for what a killed process started, to end too
+_STEP_S = 0.001
+
+
+class Zygote:
+    """The process, as its owner sees it: ``with Zygote(threads=1) as zygote: zygote.live("module:function", ...)``."""
+
+    def __init__(self, *, threads: int = 1):
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "glia.torture.zygote"]
+        self._process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    def live(
+        self,
+        call: str,
+        arguments: dict[str, Any],
+        *,
+        log: Path,
+        kill_after: float | None = None,
+        aim: Path | None = None,
+        alone: bool = False,
+        number: int = signal.SIGKILL,
+        limit_s: float = 300.0,
+    ) -> dict[str, Any]:
+        """One life: fork, call ``module:function`` with `arguments`, and say how it ended.
+
+        kill_after: seconds after which it is sent signal `number`; aim: not before a save is under way in that folder
+        (for half a second more at most). alone: its own process is hit, and not those that it started.
+        Gives ``{"code": exit code, minus the signal's number if killed, "seconds", "aimed": did the signal hit a save,
+        "orphans": processes that outlived it by GRACE_S, which are killed then}``; what it printed is in `log`.
+        """
+        asked = {"call": call, "arguments": arguments, "log": str(log), "kill_after": kill_after, "limit_s": limit_s}
+        asked |= {"aim": str(aim) if aim else None, "alone": alone, "number": int(number)}
+        assert self._process.stdin and self._process.stdout  # noqa: S101 - both were asked for above
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise GliaError("the process that forks lives has ended", got=f"exit code {self._process.wait()}")
+        told: dict[str, Any] = json.loads(answer)
+        if "error" in told:
+            raise GliaError(told["error"])
+        return told
+
+    def close(self) -> None:
+        """End of input, and the process ends."""
+        with self._process:
+            pass
+
+    def __enter__(self) -> "Zygote":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def own_threads() -> int:
+    """Threads of this process that carry its own name: more than one means that torch has computed something.
+
+    Polars has threads of its own names from its import on, and bears a fork.
+    """
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():
+        return 1
+    name = Path("/proc/self/comm").read_text()
+    return sum((task / "comm").read_text() == name for task in tasks.iterdir())
+
+
+def _fork(asked: dict[str, Any]) -> int:
+    ready, told = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(told)
+        os.read(ready, 1)  # not before it leads a session of its own can that be hit
+        os.close(ready)
+        return pid
+    code = 70
+    try:
+        os.setsid()
+        os.close(ready)
+        os.close(told)
+        log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        for stream in (1, 2):
+            os.dup2(log, stream)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        module, _, function = asked["call"].partition(":")
+        getattr(importlib.import_module(module), function)(**asked["arguments"])
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _saving(folder: str) -> bool:
+    """Is a draft of ours there, which is renamed when it is whole?"""
+    try:
+        return any(entry.name.startswith((".tmp-", ".old-", ".trash-")) for entry in os.scandir(folder))
+    except FileNotFoundError:
+        return False
+
+
+def _others(group: int) -> list[int]:
+    """Processes of a session whose leader is gone."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == group and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def _ended(pid: int, until: float, aim: str | None = None) -> int | None:
+    """The exit code once the process has ended; None when `until` came first, or a save that was aimed at."""
+    while True:
+        done, state = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(state)
+        if time.monotonic() >= until or (aim is not None and _saving(aim)):
+            return None
+        time.sleep(_STEP_S if aim is None else _STEP_S / 10)
+
+
+def _live(asked: dict[str, Any]) -> dict[str, Any]:
+    began = time.monotonic()
+    pid, aimed = _fork(asked), False
+    patience = asked["limit_s"] if asked["kill_after"] is None else asked["kill_after"]
+    code = _ended(pid, began + patience)
+    if code is None and asked["kill_after"] is not None:
+        if asked["aim"]:
+            code = _ended(pid, time.monotonic() + 0.5, asked["aim"])
+            aimed = code is None and _saving(asked["aim"])
+        if code is None:
+            (os.kill if asked["alone"] else os.killpg)(pid, asked["number"])
+            code = _ended(pid, time.monotonic() + asked["limit_s"])
+    hung = code is None
+    if code is None:
+        os.killpg(pid, signal.SIGKILL)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    until = time.monotonic() + GRACE_S
+    while (left := _others(pid)) and time.monotonic() < until:
+        time.sleep(0.02)
+    for one in left:
+        os.kill(one, signal.SIGKILL)
+    seconds = time.monotonic() - began
+    return {"code": code, "seconds": seconds, "aimed": aimed, "orphans": len(left), "hung": hung}
+
+
+def main() -> None:
+    """Answer lives until standard input ends."""
+    for slow in ("glia.workbench.train", "torch._dynamo"):  # the second is what torch's optimisers import, in seconds
+        importlib.import_module(slow)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        importlib.import_module(asked["call"].partition(":")[0])
+        threads = own_threads()
+        if threads > 1:
+            answer: dict[str, Any] = {"error": f"{threads} threads before a fork: something was computed"}
+        else:
+            answer = _live(asked)
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""SIGKILL at random moments, half of them inside a save, with another number of workers in each life."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from glia.torture.kill import KillLoop
+from glia.torture.result import Result
+from glia.torture.zygote import Zygote
+from torture.kinds import kinds
+
+NAME = "kill"
+PROMISE = (
+    "A run that is killed at any moments, as often as may be, ends as the run that never was: weights, optimiser, "
+    "chart, figures and predictions to the last bit; no checkpoint is ever unreadable."
+)
+SMALL, LARGE = 60, 1000
+SEED = 20260
+MOST_KILLS = 12  # of one run
+
+
+def run(count: int, folder: Path, tell: Callable[[str], None]) -> Result:
+    """`count` kills, over runs of all kinds in turn.
+
+    They are in memory where that can be: what a killed process has written stays, synced or not, and waiting for a disk
+    would take most of the time. What is lost with the power is another experiment.
+    """
+    quick = Path(tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else folder))
+    try:
+        result = _loop(count, quick, tell)
+        if result.failed:
+            shutil.copytree(quick, folder, dirs_exist_ok=True)
+        return result
+    finally:
+        shutil.rmtree(quick)
+
+
+def _loop(count: int, folder: Path, tell: Callable[[str], None]) -> Result:
+    every = kinds(folder)
+    with Zygote() as zygote:
+        loop = KillLoop(zygote, folder, SEED, tell)
+        tally, turn = loop.tally, 0
+        while tally.kills < count and len(tally.failed) < 20:
+            loop(every[turn % len(every)], min(MOST_KILLS, count - tally.kills))
+            turn += 1
+    figures = {
+        "seed": str(SEED), "runs completed": f"{tally.completed:,}", "lives": f"{tally.lives:,}",
+        "killed inside a save": f"{tally.in_saves:,}", "most lives of a run": str(tally.longest),
+        "kinds": ", ".join(f"{name} {number:,}" for name, number in sorted(tally.by_kind.items())),
+    }  # fmt: skip
+    return Result(NAME, PROMISE, tally.kills, tuple(tally.failed), figures=figures)
