@@ -67,6 +67,7 @@ class Data(_Settings):
     """Where the rows come from and how they are divided."""
 
     source: Any = Field(None, description="file, folder, name of a bundled set, data frame, or arrays")
+    kind: str = Field("auto", description="kind of data: table, image; auto looks at the source")
     target: Names = Field((), description="column to predict; several, with commas, for many answers a row")
     task: Literal["auto", "classify", "multilabel", "regress"] = Field("auto", description="kind of answer")
     valid: str | None = Field(None, description="file or folder of validation rows, instead of a share")

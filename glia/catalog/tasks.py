@@ -1,7 +1,7 @@
 """Tasks: kinds of answer.
 
 Facts: loss, metric (names in the tables; metric is the one people read first); output (what turns the network's
-numbers into the answer).
+numbers into the answer); wants (what is told, in words, where that is no column).
 """
 
 from glia.catalog.entry import Entry
@@ -27,6 +27,20 @@ ENTRIES = (
         "one or several numbers",
         None,
         {"loss": "mse", "metric": "rmse", "output": "linear"},
+    ),
+    Entry(
+        "language",
+        "glia.data.task:Task",
+        "the next token, at every place of a text",
+        None,
+        {"loss": "cross_entropy", "metric": "perplexity", "output": "softmax", "wants": "the next token of a text"},
+    ),
+    Entry(
+        "own",
+        "glia.data.task:Task",
+        "whatever a Step of your own says",
+        None,
+        {"loss": "", "metric": "loss", "output": "linear", "wants": "what a Step of your own says"},
     ),
 )
 

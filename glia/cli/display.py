@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from glia.catalog import entry as catalog
 from glia.doctor.finding import Finding
 from glia.runs.folder import RunFolder
 from glia.training.loop import Moment
@@ -195,6 +196,8 @@ def results(metrics: dict[str, Any], part: str) -> Table:
 
 def _wanted(session: Session) -> str:
     task = session.data.task
+    if wants := catalog.find("tasks", task.kind).facts.get("wants"):
+        return str(wants)
     if task.kind == "classify":
         shown = ", ".join(task.classes[:6]) + (", ..." if len(task.classes) > 6 else "")
         return f"{', '.join(task.targets)}: one of {len(task.classes)} classes ({shown})"

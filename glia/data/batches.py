@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ from glia.seed import mix
 
 Augment = Callable[[Tensor, Tensor, int, int, Tensor], tuple[Tensor, Tensor]]
 """(inputs, targets, seed, epoch, index) -> inputs, targets; a pure function, so any worker may run it."""
+
+
+POOL = 50  # batches whose rows are sorted by length together: enough that they are alike, few enough to stay random
 
 
 class Batch(NamedTuple):
@@ -24,7 +27,7 @@ class Batch(NamedTuple):
 
 
 class Rows(Protocol):
-    """Inputs that do not fit in memory: anything with a length that can fetch rows by index."""
+    """What is no plain tensor (too large for memory, of unequal lengths): a length, and rows by their index."""
 
     def __len__(self) -> int: ...
 
@@ -35,17 +38,19 @@ class Rows(Protocol):
 class Batches:
     """Inputs with their targets.
 
-    inputs: (N, ...) tensor, or a `Rows`. targets: (N,) class indices, or (N, targets) float.
+    inputs: (N, ...) tensor, or a `Rows`. targets: (N,) class indices, (N, targets) float, or a `Rows` of sequences.
     rows: (N,) number of each row in its source, so that a person can find it again.
     augment: changes training batches only; `ordered` never calls it.
     workers: threads that fetch and augment ahead. Any number gives the same batches.
+    lengths: (N,) of each row, where they differ: rows of like lengths then share a batch, so that little is filled up.
     """
 
     inputs: Tensor | Rows
-    targets: Tensor
+    targets: Any  # a tensor, or a `Rows`; most tasks need a tensor
     rows: Tensor
     augment: Augment | None = None
     workers: int = 0
+    lengths: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -61,7 +66,10 @@ class Batches:
         """
         generator = torch.Generator().manual_seed(mix(seed, "order", epoch))
         order = torch.randperm(len(self), generator=generator)
-        parts = order.tensor_split(self.steps(batch_size))[start:]
+        parts = order.tensor_split(self.steps(batch_size))
+        if self.lengths is not None:
+            parts = _by_length(order, self.lengths, self.steps(batch_size), generator)
+        parts = parts[start:]
 
         def make(index: Tensor) -> Batch:
             batch = self.at(index)
@@ -73,13 +81,29 @@ class Batches:
         return _ahead(make, parts, self.workers)
 
     def ordered(self, batch_size: int) -> Iterator[Batch]:
-        """The rows as they stand, unchanged: for validation and test."""
-        return _ahead(self.at, torch.arange(len(self)).split(batch_size), self.workers)
+        """The rows unchanged, for validation and test: as they stand, but for rows of unequal lengths, which come the
+        shortest first. `Batch.index` says which they are.
+        """
+        order = torch.arange(len(self)) if self.lengths is None else self.lengths.argsort(stable=True)
+        return _ahead(self.at, order.split(batch_size), self.workers)
 
     def at(self, index: Tensor) -> Batch:
         """The rows at `index`."""
-        inputs = self.inputs.index_select(0, index) if isinstance(self.inputs, Tensor) else self.inputs.take(index)
-        return Batch(inputs, self.targets.index_select(0, index), index)
+        inputs, targets = (
+            part.index_select(0, index) if isinstance(part, Tensor) else part.take(index)
+            for part in (self.inputs, self.targets)
+        )
+        return Batch(inputs, targets, index)
+
+
+def _by_length(order: Tensor, lengths: Tensor, steps: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Batches of rows of like lengths, in an order drawn anew: pools of some batches are sorted, then cut."""
+    parts: list[Tensor] = []
+    pools = max(1, -(-steps // POOL))
+    for number, pool in enumerate(order.tensor_split(pools)):
+        count = steps // pools + (number < steps % pools)
+        parts += pool[lengths[pool].argsort(stable=True)].tensor_split(count)
+    return tuple(parts[place] for place in torch.randperm(len(parts), generator=generator).tolist())
 
 
 def _ahead(make: Callable[[Tensor], Batch], parts: tuple[Tensor, ...], workers: int) -> Iterator[Batch]:

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from glia.catalog import entry as catalog
+
 
 @dataclass(frozen=True)
 class Task:
@@ -32,13 +34,12 @@ class Task:
     @property
     def loss(self) -> str:
         """Name of the fitting loss in the catalogue."""
-        losses = {"multilabel": "binary_cross_entropy", "regress": "mse"}
-        return losses.get(self.kind, "cross_entropy")
+        return str(catalog.find("tasks", self.kind).facts["loss"])
 
     @property
     def metric(self) -> str:
         """Name of the measure people read first."""
-        return "rmse" if self.kind == "regress" else "accuracy"
+        return str(catalog.find("tasks", self.kind).facts["metric"])
 
     def decode(self, outputs: Tensor) -> Tensor:
         """Network outputs (N, outputs) to probabilities, or to values in the targets' own units."""

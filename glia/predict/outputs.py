@@ -15,8 +15,11 @@ from glia.predict.measure import own_units
 def outputs_of(model: nn.Module, batches: Batches, task: Task, batch_size: int = 1024) -> Tensor:
     """Every row of `batches`, in its order: (N, C) float32 probabilities, or values in own units, on the CPU."""
     with evaluating(model):
-        parts = [forward(model, batch.inputs, task) for batch in batches.ordered(batch_size)]
-    return torch.cat(parts) if parts else torch.empty(0, task.outputs)
+        parts = [(batch.index, forward(model, batch.inputs, task)) for batch in batches.ordered(batch_size)]
+    if not parts:
+        return torch.empty(0, task.outputs)
+    index, outputs = (torch.cat(part) for part in zip(*parts, strict=True))
+    return outputs if batches.lengths is None else outputs[index.argsort()]
 
 
 def part_of(model: nn.Module, batches: Batches, task: Task, batch_size: int = 1024) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from glia.catalog import entry as catalog
 from glia.report.read import Floats, Json, Predictions, RunFiles, mapping_of, number, rows_of
 from glia.report.words import LOWER_IS_BETTER, SHARES, digits, measure_name, percent, seconds, sentence
 
@@ -51,9 +52,7 @@ def headline(run: RunFiles) -> str:
     kind = run.task.get("kind")
     if kind is None:
         kind = "regress" if "rmse" in mapping_of(run.metrics.get("test") or run.metrics.get("valid")) else "classify"
-    if kind == "own":
-        return "loss"
-    return "rmse" if kind == "regress" else "accuracy"
+    return str(catalog.find("tasks", kind).facts["metric"])
 
 
 def _verdict(run: RunFiles, part: str, key: str, value: float) -> Verdict:

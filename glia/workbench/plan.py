@@ -1,18 +1,20 @@
 """Plan: every setting that was left open gets its value, with the reason in words."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from glia.catalog import entry as catalog
-from glia.data.facts import ImageFacts, TableFacts
+from glia.data.facts import Facts
 from glia.data.prepared import Prepared
 from glia.data.task import Task
 from glia.errors import GliaError
 from glia.models.choose_image import choose_image, image_settings
 from glia.models.choose_table import choose_table, train_settings
+from glia.models.suggestion import Suggestion
 from glia.recipe import Recipe
 from glia.workbench.prepare import prepare
 
@@ -106,15 +108,11 @@ def _network(recipe: Recipe, data: Prepared) -> tuple[str, dict[str, Any], dict[
     if recipe.model.model == "custom":
         # A network of the user's own is trained as a plain one is; of a Step of their own nothing is known.
         return "custom", {}, {} if data.task.kind == "own" else _plain(rows), ""
-    if isinstance(data.facts, TableFacts):
-        name, options, settings, why = choose_table(data.facts, rows, data.task)
-        if name == "folds" and recipe.model.model == "auto" and not _may_fold(recipe):
-            name, settings = "tabm", train_settings("tabm", rows)
-            why = "validation rows were asked for, or rows keep their group or order: so no folds are drawn at random"
-    elif isinstance(data.facts, ImageFacts):
-        name, options, settings, why = choose_image(data.facts, rows, data.task)
-    else:
-        name, options, settings, why = "mlp", {}, _plain(rows), "the inputs are plain numbers"
+    choose, settings_of = NETWORKS[data.facts.kind]
+    name, options, settings, why = choose(data.facts, rows, data.task)
+    if name == "folds" and recipe.model.model == "auto" and not _may_fold(recipe):
+        name, settings = "tabm", train_settings("tabm", rows)
+        why = "validation rows were asked for, or rows keep their group or order: so no folds are drawn at random"
     if recipe.model.model in ("auto", name):
         return name, dict(options), dict(settings), why
     entry = catalog.find("models", recipe.model.model)
@@ -124,11 +122,23 @@ def _network(recipe: Recipe, data: Prepared) -> tuple[str, dict[str, Any], dict[
     if "answers" in entry.facts:
         said = f"model {entry.name} gives {entry.facts['answers']}"
         raise GliaError(said, expected="an answer for each row", hint=f"glia.build({entry.name!r}, ...) and glia.fit")
-    if isinstance(data.facts, ImageFacts) and "train" not in entry.facts:
-        return entry.name, {}, image_settings(entry.name, data.facts, rows, data.task), ""
-    if isinstance(data.facts, TableFacts) and (entry.name == "linear" or "train" not in entry.facts):
-        return entry.name, {}, train_settings(entry.name, rows), ""
-    return entry.name, {}, dict(entry.facts.get("train", {})), ""
+    if "train" in entry.facts and (entry.name, data.facts.kind) != ("linear", "table"):
+        return entry.name, {}, dict(entry.facts["train"]), ""
+    return entry.name, {}, dict(settings_of(entry.name, data.facts, rows, data.task)), ""
+
+
+def _tensor(facts: Facts, rows: int, task: Task) -> Suggestion:
+    return Suggestion("mlp", {}, _plain(rows), "the inputs are plain numbers")
+
+
+NETWORKS: dict[str, tuple[Callable[[Any, int, Task], Suggestion], Callable[[str, Any, int, Task], dict[str, Any]]]] = {
+    "table": (choose_table, lambda name, facts, rows, task: train_settings(name, rows)),
+    "image": (choose_image, image_settings),
+    "tensor": (_tensor, lambda name, facts, rows, task: _plain(rows)),
+}
+"""For each kind of input: (facts, rows, task) -> the network that fits; (name, facts, rows, task) -> how one that was
+named is trained, where its entry does not say.
+"""
 
 
 def _plain(rows: int) -> dict[str, Any]:

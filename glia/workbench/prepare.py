@@ -1,5 +1,7 @@
 """From any source to Prepared, and back from a run's record to the Reader that made it."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,22 @@ from glia.data.images.reader import ImageReader
 from glia.data.prepared import Prepared, Reader
 from glia.data.tables.prepare import prepare_table
 from glia.data.tables.reader import TableReader
-from glia.errors import GliaError
-from glia.recipe import Recipe
+from glia.errors import GliaError, unknown
+from glia.recipe import Data, Recipe
 
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of data. fits: do these settings and their source mean it? Tried in order, where none was named."""
+
+    fits: Callable[[Data], bool]
+    prepare: Callable[[Data, int], Prepared]
+
+
+KINDS: dict[str, Kind] = {
+    "image": Kind(lambda data: is_image_source(data.source, data.limits), prepare_images),
+    "table": Kind(lambda data: True, prepare_table),
+}
 READERS: dict[str, Any] = {"table": TableReader, "image": ImageReader, "tensor": GivenReader}
 
 
@@ -28,9 +43,11 @@ def prepare(source: Any = None, recipe: Recipe | None = None, **settings: Any) -
     recipe = with_full_paths(recipe)
     if recipe.data.source is None:
         raise GliaError("nothing to train on", expected="a file, a folder or the name of a bundled set")
-    if is_image_source(recipe.data.source, recipe.data.limits):
-        return prepare_images(recipe.data, recipe.train.seed)
-    return prepare_table(recipe.data, recipe.train.seed)
+    data = recipe.data
+    if data.kind != "auto" and data.kind not in KINDS:
+        raise unknown("kind of data", data.kind, KINDS)
+    name = data.kind if data.kind != "auto" else next(name for name, kind in KINDS.items() if kind.fits(data))
+    return KINDS[name].prepare(data, recipe.train.seed)
 
 
 def with_full_paths(recipe: Recipe) -> Recipe:

@@ -33,6 +33,7 @@ from glia.runs import checkpoint
 from glia.runs.folder import RunFolder
 from glia.runs.hashes import Hashes
 from glia.training.feed import Feed
+from glia.training.language import next_token
 from glia.training.loop import Moment, fit
 from glia.training.lr_range import choose_lr, lr_range
 from glia.training.metrics import accuracy, label_accuracy, rmse
@@ -148,6 +149,8 @@ def make_step(recipe: Recipe, data: Prepared, model: nn.Module) -> Step:
     task = data.task
     if task.kind == "own":
         raise GliaError("what an answer means here only you know", hint="a Step of your own: glia.train(..., step=...)")
+    if task.kind in STEPS:
+        return STEPS[task.kind](recipe, data, model)
     entry, options = loss_of(recipe, task)
     metric = {"classify": accuracy, "multilabel": label_accuracy, "regress": rmse(task.scale or (1.0,))}[task.kind]
     count = getattr(model, "folds", 0)
@@ -159,6 +162,12 @@ def make_step(recipe: Recipe, data: Prepared, model: nn.Module) -> Step:
     if recipe.train.label_smoothing and "label_smoothing" in entry.facts["options"]:
         options["label_smoothing"] = recipe.train.label_smoothing
     return supervised(entry.name, metric=metric, **options)
+
+
+STEPS: dict[str, Callable[[Recipe, Prepared, nn.Module], Step]] = {
+    "language": lambda recipe, data, model: next_token(getattr(data.facts, "pad", None)),
+}
+"""Steps of tasks whose answers are no single rows."""
 
 
 def loss_of(recipe: Recipe, task: Task) -> tuple[catalog.Entry, dict[str, Any]]:
