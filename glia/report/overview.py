@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from glia.catalog import entry as catalog
-from glia.report.read import Json, RunFiles, mapping_of, names_of, number, rows_of
+from glia.report.read import Json, RunFiles, mapping_of, names_of, number, rows_of, task_facts
 from glia.report.svg import Axis, fitted
 from glia.report.training import best_epoch
 from glia.report.verdict import Contender, Verdict, headline, judge
@@ -39,7 +38,7 @@ def task_in_words(run: RunFiles) -> Markup | None:
     """Predicts `species` (3 classes) from 6 columns of penguins.csv. None when the task is not known yet."""
     targets = names_of(run.task.get("targets"))
     kind = run.task.get("kind")
-    if kind and (wants := catalog.find("tasks", kind).facts.get("wants")):
+    if wants := task_facts(run).get("wants"):
         source = _source(run)
         return Markup("Predicts {}{}").format(wants, Markup(", from <code>{}</code>").format(source) if source else "")
     if not targets or kind not in ("classify", "multilabel", "regress"):

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from glia.catalog import entry as catalog
+
 Json = dict[str, Any]
 Floats = NDArray[np.float64]
 
@@ -164,6 +166,12 @@ def _chart(folder: Path, unread: list[str]) -> tuple[list[Json], dict[str, Float
     table = np.array([steps[step] for step in order], dtype=np.float64).reshape(-1, 3)
     columns = {"step": np.array(order, dtype=np.float64), "loss": table[:, 0], "lr": table[:, 1]}
     return [epochs[epoch] for epoch in sorted(epochs)], {**columns, "grad_norm": table[:, 2]} if order else {}
+
+
+def task_facts(run: RunFiles) -> Json:
+    """What the catalogue says of the run's kind of answer; nothing where it is not known."""
+    kind = run.task.get("kind")
+    return catalog.find("tasks", kind).facts if kind in catalog.names("tasks") else {}
 
 
 def number(value: Any) -> float | None:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glia.catalog import entry as catalog
-from glia.report.read import Floats, Json, Predictions, RunFiles, mapping_of, number, rows_of
+from glia.report.read import Floats, Json, Predictions, RunFiles, mapping_of, number, rows_of, task_facts
 from glia.report.words import LOWER_IS_BETTER, SHARES, digits, measure_name, percent, seconds, sentence
 
 TRIVIAL = {"majority class", "mean", "last value"}
@@ -49,10 +48,8 @@ def judge(run: RunFiles) -> Verdict | None:
 
 def headline(run: RunFiles) -> str:
     """Name of the measure that people read first."""
-    kind = run.task.get("kind")
-    if kind is None:
-        kind = "regress" if "rmse" in mapping_of(run.metrics.get("test") or run.metrics.get("valid")) else "classify"
-    return str(catalog.find("tasks", kind).facts["metric"])
+    usual = "rmse" if "rmse" in mapping_of(run.metrics.get("test") or run.metrics.get("valid")) else "accuracy"
+    return str(task_facts(run).get("metric", usual))
 
 
 def _verdict(run: RunFiles, part: str, key: str, value: float) -> Verdict:
