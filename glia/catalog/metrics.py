@@ -1,4 +1,4 @@
-"""Metrics of an evaluation, under the keys of metrics.json. All are parts of `glia.predict.measure:measure`.
+"""Metrics of an evaluation, under the keys of metrics.json. Of rows they are parts of `glia.predict.measure:measure`.
 
 Facts: tasks; higher_is_better; range; units ("target" where it is in the units of the target).
 """
@@ -20,15 +20,24 @@ def _metric(
     low: float = 0.0,
     paper: str | None = None,
     units: str | None = None,
+    where: str = _MEASURE,
 ) -> Entry:
     return Entry(
-        name, _MEASURE, summary, paper, {"tasks": tasks, "higher_is_better": up, "range": (low, high), "units": units}
+        name, where, summary, paper, {"tasks": tasks, "higher_is_better": up, "range": (low, high), "units": units}
     )
 
 
 _CLASS, _LABELS, _NUMBER = ("classify",), ("multilabel",), ("regress",)
 
 ENTRIES = (
+    _metric(
+        "bits",
+        "bits a token: the loss of a language model in units of log 2",
+        ("language",),
+        up=False,
+        high=inf,
+        where="glia.training.language:next_token",
+    ),
     _metric("accuracy", "share of the answers that are right", (*_CLASS, *_LABELS)),
     _metric(
         "balanced_accuracy",

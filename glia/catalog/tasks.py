@@ -33,7 +33,7 @@ ENTRIES = (
         "glia.data.task:Task",
         "the next token, at every place of a text",
         None,
-        {"loss": "cross_entropy", "metric": "perplexity", "output": "softmax", "wants": "the next token of a text"},
+        {"loss": "cross_entropy", "metric": "bits", "output": "softmax", "wants": "the next token of a text"},
     ),
     Entry(
         "own",

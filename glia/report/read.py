@@ -171,7 +171,7 @@ def _chart(folder: Path, unread: list[str]) -> tuple[list[Json], dict[str, Float
 def task_facts(run: RunFiles) -> Json:
     """What the catalogue says of the run's kind of answer; nothing where it is not known."""
     kind = run.task.get("kind")
-    return catalog.find("tasks", kind).facts if kind in catalog.names("tasks") else {}
+    return dict(catalog.find("tasks", kind).facts) if kind in catalog.names("tasks") else {}
 
 
 def number(value: Any) -> float | None:

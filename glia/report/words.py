@@ -21,9 +21,10 @@ MEASURES = {
     "recall": "recall",
     "support": "rows",
     "loss": "loss",
+    "bits": "bits a token",
 }
 SHARES = {"accuracy", "balanced_accuracy", "exact_match", "f1", "f1_macro", "f1_micro", "precision", "recall"}
-LOWER_IS_BETTER = {"log_loss", "ece", "rmse", "mae", "loss", "mse"}
+LOWER_IS_BETTER = {"bits", "log_loss", "ece", "rmse", "mae", "loss", "mse"}
 EXPLAINED = {
     "accuracy": "share of rows that are answered right",
     "balanced_accuracy": "mean of the classes' recalls: every class counts the same",
