@@ -59,9 +59,12 @@ class Batches:
         """Batches in an epoch."""
         return -(-len(self) // batch_size)
 
-    def epoch(self, seed: int, epoch: int, batch_size: int, start: int = 0) -> Iterator[Batch]:
+    def epoch(
+        self, seed: int, epoch: int, batch_size: int, start: int = 0, share: Callable[[int], slice] = slice
+    ) -> Iterator[Batch]:
         """The shuffled batches of one epoch, from batch `start` on.
 
+        share: which of so many rows of each batch are wanted, where several processes divide it; all, if not given.
         Rows are cut into `steps(batch_size)` parts whose sizes differ by at most one, so that no batch is tiny.
         """
         generator = torch.Generator().manual_seed(mix(seed, "order", epoch))
@@ -72,23 +75,26 @@ class Batches:
         parts = parts[start:]
 
         def make(index: Tensor) -> Batch:
+            index = index[share(len(index))]
             batch = self.at(index)
-            if self.augment is None:
+            if self.augment is None or not len(index):
                 return batch
             inputs, targets = self.augment(batch.inputs, batch.targets, seed, epoch, index)
             return Batch(inputs, targets, index)
 
         return _ahead(make, parts, self.workers)
 
-    def ordered(self, batch_size: int) -> Iterator[Batch]:
+    def ordered(self, batch_size: int, share: Callable[[int], slice] = slice) -> Iterator[Batch]:
         """The rows unchanged, for validation and test: as they stand, but for rows of unequal lengths, which come the
-        shortest first. `Batch.index` says which they are.
+        shortest first. `Batch.index` says which they are. share: as in `epoch`.
         """
         order = torch.arange(len(self)) if self.lengths is None else self.lengths.argsort(stable=True)
-        return _ahead(self.at, order.split(batch_size), self.workers)
+        return _ahead(self.at, tuple(part[share(len(part))] for part in order.split(batch_size)), self.workers)
 
     def at(self, index: Tensor) -> Batch:
         """The rows at `index`."""
+        if not len(index):  # a share of fewer rows than processes; not all `Rows` can take none
+            return Batch(torch.empty(0), torch.empty(0), index)
         inputs, targets = (
             part.index_select(0, index) if isinstance(part, Tensor) else part.take(index)
             for part in (self.inputs, self.targets)

@@ -2,15 +2,19 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DistributedSampler
 
 from glia.data.batches import Batches
 from glia.errors import GliaError
 from glia.seed import mix
+from glia.training.steps import unpack
+from glia.training.update import rows_of
+from glia.training.world import World
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,11 @@ class Feed:
         except TypeError:
             return None
 
-    def epoch(self, seed: int, epoch: int, start: int = 0) -> Iterator[Any]:
-        """Training batches of one epoch, from batch `start` on."""
+    def epoch(self, seed: int, epoch: int, start: int = 0, world: World | None = None) -> Iterator[Any]:
+        """Training batches of one epoch, from batch `start` on; of each, this process's share."""
+        world = world or World()
         if isinstance(self.train, Batches):
-            return self.train.epoch(seed, epoch, self.batch_size, start)
+            return self.train.epoch(seed, epoch, self.batch_size, start, world.part)
         # A DataLoader without a generator of its own draws its order from torch's global one.
         torch.default_generator.manual_seed(mix(seed, "order", epoch))
         sampler: Any = getattr(self.train, "sampler", None)
@@ -56,17 +61,65 @@ class Feed:
         own = getattr(self.train, "generator", None)
         if isinstance(own, torch.Generator):
             own.manual_seed(mix(seed, "order", epoch))
-        return islice(iter(self.train), start, None)
+        return _shares(self.train, islice(iter(self.train), start, None), world)
 
-    def check(self) -> Iterator[Any]:
-        """Validation batches, in order and unchanged."""
+    def check(self, world: World | None = None) -> Iterator[Any]:
+        """Validation batches, in order and unchanged; of each, this process's share."""
+        world = world or World()
         if self.valid is None:
             return iter(())
-        return self.valid.ordered(4 * self.batch_size) if isinstance(self.valid, Batches) else iter(self.valid)
+        if isinstance(self.valid, Batches):
+            return self.valid.ordered(4 * self.batch_size, world.part)
+        return _shares(self.valid, iter(self.valid), world)
 
     def on_train(self) -> "Feed":
         """The same feed, validated on its own training rows (for steps that keep rows apart by themselves)."""
         return Feed(self.train, self.train, self.batch_size)
+
+
+def _shares(source: Any, batches: Iterator[Any], world: World) -> Iterator[Any]:
+    """This process's share of each batch of a stranger's. A loader with a DistributedSampler has divided already."""
+    samplers = (getattr(source, "sampler", None), getattr(getattr(source, "batch_sampler", None), "sampler", None))
+    if not world.many or any(isinstance(sampler, DistributedSampler) for sampler in samplers):
+        yield from batches
+        return
+    first = next(batches, None)
+    facts = world.gather(_facts(source, first))
+    if any(fact != facts[0] for fact in facts):
+        raise GliaError(
+            "the first batch is not the same in all processes", expected="batches that glia can divide among them",
+            hint="the same data in each, or a DataLoader with a DistributedSampler",
+        )  # fmt: skip
+    for batch in () if first is None else chain([first], batches):
+        yield sliced(batch, rows_of(batch), world.part(rows_of(batch)))
+
+
+def _facts(source: Any, batch: Any) -> list[float]:
+    """Few numbers that tell whether two processes were given the same: batches, rows of the first, its answers."""
+    if batch is None:
+        return [0.0, 0.0, 0.0]
+    targets = batch if isinstance(batch, Tensor) else unpack(batch).targets
+    answers = float(targets.double().sum().nan_to_num()) if isinstance(targets, Tensor) else 0.0
+    return [float(len(source)) if hasattr(source, "__len__") else -1.0, float(rows_of(batch)), answers]
+
+
+def sliced(value: Any, rows: int, part: slice) -> Any:
+    """Some rows of a batch of `rows`, its shape kept. Raises GliaError for a tensor that does not have a row each."""
+    if isinstance(value, Tensor) and value.ndim:
+        if len(value) != rows:
+            raise GliaError(
+                "a batch that processes can divide", got=f"a tensor {tuple(value.shape)} in it",
+                expected=f"{rows} rows in each", hint="a DataLoader with a DistributedSampler",
+            )  # fmt: skip
+        return value[part]
+    if isinstance(value, Mapping):
+        return {key: sliced(one, rows, part) for key, one in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(sliced(one, rows, part) for one in value))
+    if isinstance(value, list | tuple):
+        plain = len(value) == rows and not any(isinstance(one, Tensor | Mapping | list | tuple) for one in value)
+        return value[part] if plain else type(value)(sliced(one, rows, part) for one in value)
+    return value
 
 
 def moved(batch: Any, device: torch.device) -> Any:

@@ -27,6 +27,7 @@ from glia.training.sound import Sound
 from glia.training.steps import Step, supervised
 from glia.training.update import Progress, Update
 from glia.training.validate import validate
+from glia.training.world import World, here
 
 Mode = Callable[[nn.Module, int], None]
 
@@ -77,6 +78,7 @@ def fit(
     measure_every: int = 1,
     mode: Mode | None = None,
     start: dict[str, Any] | None = None,
+    world: World | None = None,
 ) -> Iterator[Moment]:
     """Train `model` on `data`; yield a Moment a step and a Moment an epoch. `break` stops it.
 
@@ -90,7 +92,11 @@ def fit(
     (`glia.training.transfer.Thawing`); what it does must follow from the epoch alone. Raises NonFinite when a loss or a
     gradient is not finite, before the weights are touched; and rather than keep weights that are not (best or in a
     snapshot). The model is then left with its best weights, or its first where there are none.
+
+    Under torch.distributed (torchrun) each process takes its share of every batch, and all take the step of the mean
+    over the whole batch, from process 0's first weights (docs/processes.md). world: which processes these are.
     """
+    own_world, world = world is None, world or here()
     step = step or supervised("cross_entropy")
     optimizer = guard(optimizer) if optimizer else build_optimizer("adamw", model, lr=lr or 1e-3)
     feed = Feed.of(data, batch_size)
@@ -100,7 +106,7 @@ def fit(
     best = Best(monitor if feed.valid is not None else "train_loss", patience, higher_is_better=_rises(monitor, metric))
     if not callable(clip):
         clip = clipping.build("norm", model, clip) if clip else None
-    update = Update(model, step, optimizer, schedule, average, clip, l1, precision, seed, measure_every, device)
+    update = Update(model, step, optimizer, schedule, average, clip, l1, precision, seed, measure_every, device, world)
     at = Progress(base_lr=lr if lr is not None else optimizer.param_groups[0]["lr"])
     parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "best": best}
     parts |= {"average": average} if average else {}
@@ -109,6 +115,7 @@ def fit(
         for name, part in parts.items():
             part.load_state_dict(start[name])
 
+    world.same([*model.parameters(), *model.buffers(), *(average.state_dict()["weights"].values() if average else ())])
     sound = Sound(model, optimizer, average)
 
     def snapshot() -> dict[str, Any]:
@@ -121,20 +128,16 @@ def fit(
             model.train()
             if mode is not None:
                 mode(model, at.epoch)
-            batches = feed.epoch(seed, at.epoch, at.batch)
+            batches = feed.epoch(seed, at.epoch, at.batch, world)
             for given, waited in _timed(batches, accumulate):
                 done = update([moved(batch, device) for batch in given], at)
                 yield Moment("step", at.epoch, at.step, *done, waited=waited, snapshot=snapshot)
-            if not at.rows:
-                raise GliaError("the training batches are empty")
-            figures = {"train_loss": at.loss_sum / at.rows}
-            if metric:
-                figures[f"train_{metric.name}"] = metric.finish(at.metric_sum / at.rows)
-            is_best = False
+            figures, is_best = _seen(at, metric), False
             if (at.epoch + 1) % valid_every == 0 or at.epoch + 1 == epochs:
+                world.agree(model)
                 sound.check(at.step, at.epoch)
                 with average.applied() if average else nullcontext():
-                    figures |= validate(model, feed, step, precision, device)
+                    figures |= validate(model, feed, step, precision, device, world)
                     is_best = best.update(figures, at.epoch, model)
                 if best.weights:
                     sound.forget_first()
@@ -146,14 +149,30 @@ def fit(
                 "epoch", at.epoch - 1, at.step, figures["train_loss"], optimizer.param_groups[0]["lr"], rows=rows,
                 figures=figures, best=is_best, last=last, snapshot=snapshot,
             )  # fmt: skip
-    except NonFinite as error:
-        if isinstance(feed.train, Batches):
-            error.name_rows(feed.train.rows)
+    except Exception as error:
+        _explain(error, feed, world)
         raise
     finally:
         best.restore(model) if best.weights else sound.restore()
         model.eval()
         torch.default_generator.set_state(noise_before)
+        if own_world:
+            world.close()
+
+
+def _seen(at: Progress, metric: Any) -> dict[str, float]:
+    """Figures of the epoch that is over, on its training rows."""
+    if not at.rows:
+        raise GliaError("the training batches are empty")
+    loss = {"train_loss": at.loss_sum / at.rows}
+    return loss | ({f"train_{metric.name}": metric.finish(at.metric_sum / at.rows)} if metric else {})
+
+
+def _explain(error: Exception, feed: Feed, world: World) -> None:
+    """Name rows as their source does, and let the other processes know."""
+    if isinstance(error, NonFinite) and isinstance(feed.train, Batches):
+        error.name_rows(feed.train.rows)
+    world.failed(error)
 
 
 def _timed(batches: Iterator[Any], size: int) -> Iterator[tuple[list[Any], float]]:

@@ -1,5 +1,6 @@
 """Update: one optimiser step, from some batches to changed weights."""
 
+import json
 import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from glia.optim.schedules import Schedule
 from glia.seed import mix
 from glia.training.nonfinite import NonFinite, all_finite, bad_gradient, locate
 from glia.training.steps import Outcome, Step, unpack
+from glia.training.world import Summed, World, weights_of
 
 
 @dataclass
@@ -58,6 +60,7 @@ class Update:
     seed: int
     measure_every: int
     device: torch.device
+    world: World = field(default_factory=World)
 
     def __call__(self, group: list[Any], at: Progress) -> Done:
         """Forward, loss, backward for each batch of `group` (their mean counts), then one change of the weights.
@@ -69,30 +72,61 @@ class Update:
             raise NonFinite(at.step, at.epoch, rate, "no step was made with it", what="the learning rate")
         if self.schedule:
             set_lr(self.optimizer, rate)
-        # Dropout and noise at step t are a function of (seed, t), whatever was drawn before.
-        seed_noise(mix(self.seed, "step", at.step), self.device)
+        seed_noise(self._noise(at.step), self.device)
         self.optimizer.zero_grad()
-        sizes = [_rows(batch) for batch in group]
-        total = sum(sizes)
-        for batch, rows in zip(group, sizes, strict=True):
-            with numbers(self.precision, self.device):
-                outcome = as_outcome(self.step(self.model, batch))
-            loss = outcome.loss + self.l1 * l1_norm(self.model) if self.l1 else outcome.loss
-            (loss if len(group) == 1 else loss * (rows / total)).backward()
-            value = loss.item()
-            if not math.isfinite(value):
-                where, rows_to_blame = locate(self.model, partial(self._again, batch, at.step), _inputs(batch))
-                raise NonFinite(at.step, at.epoch, value, where, rows=rows_to_blame, batch=_places([batch]))
-            at.loss_sum += value * rows
-            at.metric_sum += 0.0 if outcome.metric is None else outcome.metric.item()
+        self.world.before(self.model)
+        seen, odd = self._backward(group, at)
+        if self.world.many:
+            seen, odd = self._together(seen, odd, at)
+        if odd is not None:
+            raise odd
+        at.loss_sum += seen.loss * seen.rows
+        at.metric_sum += seen.metric
         norm = self._clipped_norm(at.step)
         if not math.isfinite(norm):
             self._look_at_gradients(group, at, norm)
         self.optimizer.step()
         if self.average:
             self.average.update()
-        at.step, at.batch, at.rows = at.step + 1, at.batch + len(group), at.rows + total
-        return Done(value, rate, norm, total)
+        at.step, at.batch, at.rows = at.step + 1, at.batch + len(group), at.rows + seen.rows
+        return Done(seen.loss, rate, norm, seen.rows)
+
+    def _backward(self, group: list[Any], at: Progress) -> tuple[Summed, NonFinite | None]:
+        """Gradients of the mean over the rows of `group`, and what was seen; an error instead of a bad loss."""
+        sizes = [rows_of(batch) for batch in group]
+        total, mean, metric_sum = sum(sizes), 0.0, 0.0
+        for batch, rows in zip(group, sizes, strict=True):
+            if not rows:  # a share of a batch with fewer rows than processes
+                continue
+            with numbers(self.precision, self.device):
+                outcome = as_outcome(self.step(self.model, batch))
+            loss = outcome.loss + self.l1 * l1_norm(self.model) if self.l1 else outcome.loss
+            (loss if rows == total else loss * (rows / total)).backward()
+            value = loss.item()
+            if not math.isfinite(value):
+                where, bad = locate(self.model, partial(self._again, batch, at.step), _inputs(batch))
+                odd = NonFinite(at.step, at.epoch, value, where, rows=bad, batch=_places([batch]))
+                return Summed(total, 0.0, 0.0, odd=True), odd
+            mean += value if rows == total else value * (rows / total)
+            metric_sum += 0.0 if outcome.metric is None else outcome.metric.item()
+        return Summed(total, mean, metric_sum, odd=False), None
+
+    def _together(self, seen: Summed, odd: NonFinite | None, at: Progress) -> tuple[Summed, NonFinite | None]:
+        """The same of all processes; all end with the same error where one has one."""
+        seen = self.world.combine(self.model, weights_of(self.model, self.optimizer), seen)
+        if not seen.odd:
+            return seen, None
+        lines = self.world.lines("" if odd is None else _told(odd))
+        rank = next(number for number, line in enumerate(lines) if line)
+        said = json.loads(lines[rank])
+        places = said["places"]
+        where = f"{said['where']} (process {rank})"
+        value = float(said["value"])
+        return seen, NonFinite(at.step, at.epoch, value, where, rows=range(len(places)), batch=places)
+
+    def _noise(self, step: int) -> int:
+        """Dropout at step t is a function of (seed, t), whatever was drawn before; and of the process."""
+        return mix(self.seed, "step", step, *((self.world.rank,) if self.world.many else ()))
 
     def _clipped_norm(self, step: int) -> float:
         if self.clip is not None:
@@ -113,7 +147,7 @@ class Update:
 
     def _again(self, batch: Any, step: int) -> None:
         """The forward pass of this very step, with the noise that it had."""
-        seed_noise(mix(self.seed, "step", step), self.device)
+        seed_noise(self._noise(step), self.device)
         with numbers(self.precision, self.device):
             self.step(self.model, batch)
 
@@ -150,6 +184,15 @@ def _places(group: list[Any]) -> list[int]:
     return [place for batch in group if isinstance(batch, Batch) for place in batch.index.tolist()]
 
 
-def _rows(batch: Any) -> int:
+def _told(odd: NonFinite) -> str:
+    """What the other processes need of an error, in few bytes."""
+    places = [odd.batch[row] for row in odd.rows[:20]] if odd.batch else []
+    return json.dumps({"value": str(odd.value), "where": odd.where[:300], "places": places})
+
+
+def rows_of(batch: Any) -> int:
+    """Rows of any batch."""
+    if isinstance(batch, Batch):
+        return len(batch.index)
     targets = unpack(batch).targets if not isinstance(batch, torch.Tensor) else batch
     return len(targets) if getattr(targets, "ndim", 0) else 1

@@ -5,22 +5,32 @@ from torch import nn
 
 from glia.training.feed import Feed, moved
 from glia.training.steps import Step
-from glia.training.update import as_outcome, numbers
+from glia.training.update import as_outcome, numbers, rows_of
+from glia.training.world import World
 
 
-def validate(model: nn.Module, feed: Feed, step: Step, precision: str, device: torch.device) -> dict[str, float]:
-    """``{"valid_loss": ..., "valid_<metric>": ...}``: means over rows; empty when there is nothing to validate on."""
+def validate(
+    model: nn.Module, feed: Feed, step: Step, precision: str, device: torch.device, world: World | None = None
+) -> dict[str, float]:
+    """``{"valid_loss": ..., "valid_<metric>": ...}``: means over rows; empty when there is nothing to validate on.
+
+    Each process of the world takes its share of every batch.
+    """
+    world = world or World()
     metric = getattr(step, "metric", None)
     rows, loss_sum, metric_sum = 0, 0.0, 0.0
     training = model.training
     model.eval()
     with torch.inference_mode(), numbers(precision, device):
-        for batch in feed.check():
+        for batch in feed.check(world):
+            if not rows_of(batch):
+                continue
             outcome = as_outcome(step(model, moved(batch, device)))
             rows += outcome.rows
             loss_sum += outcome.loss.item() * outcome.rows
             metric_sum += 0.0 if outcome.metric is None else outcome.metric.item()
     model.train(training)
+    rows, loss_sum, metric_sum = map(sum, zip(*world.gather([rows, loss_sum, metric_sum])))
     if not rows:
         return {}
     figures = {"valid_loss": loss_sum / rows}
