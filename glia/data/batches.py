@@ -76,7 +76,7 @@ class Batches:
 
         def make(index: Tensor) -> Batch:
             index = index[share(len(index))]
-            batch = self.at(index)
+            batch = self._some(index)
             if self.augment is None or not len(index):
                 return batch
             inputs, targets = self.augment(batch.inputs, batch.targets, seed, epoch, index)
@@ -89,12 +89,14 @@ class Batches:
         shortest first. `Batch.index` says which they are. share: as in `epoch`.
         """
         order = torch.arange(len(self)) if self.lengths is None else self.lengths.argsort(stable=True)
-        return _ahead(self.at, tuple(part[share(len(part))] for part in order.split(batch_size)), self.workers)
+        return _ahead(self._some, tuple(part[share(len(part))] for part in order.split(batch_size)), self.workers)
+
+    def _some(self, index: Tensor) -> Batch:
+        # A share of fewer rows than processes holds none, and not all `Rows` can take none.
+        return self.at(index) if len(index) else Batch(torch.empty(0), torch.empty(0), index)
 
     def at(self, index: Tensor) -> Batch:
         """The rows at `index`."""
-        if not len(index):  # a share of fewer rows than processes; not all `Rows` can take none
-            return Batch(torch.empty(0), torch.empty(0), index)
         inputs, targets = (
             part.index_select(0, index) if isinstance(part, Tensor) else part.take(index)
             for part in (self.inputs, self.targets)
