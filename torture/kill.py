@@ -18,7 +18,7 @@ PROMISE = (
 )
 SMALL, LARGE = 60, 1000
 SEED = 20260
-MOST_KILLS = 12  # of one run
+MOST_KILLS = 8  # of one run
 
 
 def run(count: int, folder: Path, tell: Callable[[str], None]) -> Result:

@@ -12,6 +12,7 @@ from glia.torture.kill import Kind
 
 TABLE: dict[str, Any] = {"target": "label", "epochs": 3, "batch_size": 20, "dropout": 0.2, "doctor": False}
 PICTURES: dict[str, Any] = {"epochs": 3, "batch_size": 20, "augment": "shift,rotate,mixup", "dropout": 0.2}
+OWN: dict[str, Any] = {"epochs": 4, "batch_size": 16, "doctor": False}
 LOOKED: dict[str, Any] = {"doctor": True, "trial_time": 0.3}
 EVERY: dict[str, Any] = {"threads": 1, "baselines": False, "lr": 0.003, "checkpoint_s": 0}
 
@@ -24,6 +25,7 @@ def kinds(folder: Path) -> list[Kind]:
         Kind("table-mlp", call, {"source": table, **EVERY, **TABLE, "model": "mlp", "ema": 0.9, "accumulate": 2}),
         Kind("table-folds", call, {"source": table, **EVERY, **TABLE, "model": "folds", **LOOKED}),
         Kind("picture", call, {"source": pictures, **EVERY, **PICTURES, "model": "lenet5", "doctor": False}),
+        *(Kind(what, "torture.given_runs:given", {"what": what, **EVERY, **OWN}) for what in ("lstm", "gpt", "gan")),
     ]
 
 

@@ -20,12 +20,13 @@ from glia.optim.average import Average
 from glia.optim.build import build as build_optimizer
 from glia.optim.layout import guard
 from glia.optim.schedules import Schedule
+from glia.seed import mix
 from glia.training.best import Best
 from glia.training.feed import Feed, moved
 from glia.training.nonfinite import NonFinite
 from glia.training.sound import Sound
 from glia.training.steps import Step, supervised
-from glia.training.update import Progress, Update
+from glia.training.update import Progress, Update, seed_noise
 from glia.training.validate import validate
 from glia.training.world import World, here
 
@@ -136,6 +137,8 @@ def fit(
             if (at.epoch + 1) % valid_every == 0 or at.epoch + 1 == epochs:
                 world.agree(model)
                 sound.check(at.step, at.epoch)
+                # What validation draws must not hang on which steps this process has made: a run goes on from any.
+                seed_noise(mix(seed, "valid", at.epoch), device)
                 with average.applied() if average else nullcontext():
                     figures |= validate(model, feed, step, precision, device, world)
                     is_best = best.update(figures, at.epoch, model)

@@ -286,3 +286,15 @@ def test_rows_that_hold_infinities_are_named(bare: bool) -> None:
     step = (lambda model, batch: model(batch).square().mean()) if bare else supervised("mse")
     with pytest.raises(NonFinite, match=r"rows \[5\] of the batch hold infinities"):
         list(fit(nn.Linear(3, 1), [x if bare else (x, y)], step=step))
+
+
+def test_noise_of_validation_is_that_of_its_epoch_after_a_cut_at_any_step() -> None:
+    data, noisy = problem(), lambda model, batch: (model(batch.inputs) + torch.randn(len(batch.inputs), 2)).logsumexp(1)
+    run: dict[str, Any] = {"epochs": 2, "batch_size": 45, "lr": 0.01, "step": lambda m, b: noisy(m, b).mean()}
+    whole = [pack(m.snapshot()) for m in fit(network(), (data, data), **run)]
+    wanted = [m.figures["valid_loss"] for m in fit(network(), (data, data), **run) if m.kind == "epoch"]
+    torch.manual_seed(99)
+    for cut in range(len(whole) - 1):
+        left = fit(network(), (data, data), start=unpack(*whole[cut]), **run)
+        figures = [m.figures["valid_loss"] for m in left if m.kind == "epoch"]
+        assert figures == wanted[-len(figures) :], cut
