@@ -33,6 +33,7 @@ LIMITS: dict[str, Limit] = {
         Limit("array_bytes", 16_000_000_000, "bytes of the arrays in a file", "a header that promises too much"),
         Limit("recipe_bytes", 1_000_000, "bytes of a recipe", "some other file given as a recipe"),
         Limit("header_bytes", 10_000_000, "bytes of a safetensors header", "a header that promises too much"),
+        Limit("tokenizer_bytes", 100_000_000, "bytes of a tokenizer.json", "some other file given as a tokeniser"),
         Limit("tensors", 50_000, "tensors of a file of weights", "a header of names alone"),
     )
 }
