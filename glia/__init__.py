@@ -16,6 +16,8 @@ _WHERE = {
     "build": "glia.models.build:build_for",
     "train": "glia.workbench.train:train",
     "resume": "glia.workbench.train:resume",
+    "reproduce": "glia.workbench.reproduce:reproduce",
+    "Reproduction": "glia.workbench.reproduce:Reproduction",
     "open": "glia.workbench.run:open_run",
     "Run": "glia.workbench.run:Run",
     "fit": "glia.training.loop:fit",

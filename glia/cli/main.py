@@ -59,6 +59,21 @@ def resume(
 
 
 @app.command()
+def reproduce(
+    run: RunArgument,
+    name: Annotated[str | None, typer.Option(help="Name of the new run; RUN-again if not given.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the verdict.")] = False,
+) -> None:
+    """Train a run again from its own record, and say whether the two are equal to the last bit, or where they part.
+
+    Exit code 0: equal; 1: not equal; 2: it cannot be made again.
+    """
+    from glia.cli import reproduce as verb
+
+    verb.run(run, name=name, quiet=quiet)
+
+
+@app.command()
 def evaluate(
     run: RunArgument, source: Annotated[str, typer.Argument(help="Rows or pictures with their answers.")]
 ) -> None:

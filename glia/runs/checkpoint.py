@@ -33,15 +33,30 @@ def latest(run: Path, warn: Callable[[str], None] = warnings.warn) -> dict[str, 
     """The newest checkpoint that is whole, or None; a damaged one is passed over with one warning."""
     for folder in _newest_first(run):
         try:
-            files = disk.read_folder(folder)
-            state: dict[str, Any] = unpack(files["state.json"], files["state.safetensors"])
-            progress = state.get("progress", {})
-            if progress.get("step", _step_of(folder)) != _step_of(folder):
-                raise DamagedError("it is another step's", got=progress["step"])
-            return state
+            return _read(folder)
         except (DamagedError, KeyError, AttributeError) as error:
             warn(f"{folder} is damaged ({error}); going back to the one before it")
     return None
+
+
+def at(run: Path, step: int) -> dict[str, Any] | None:
+    """The checkpoint of that very step, or None where it was not kept, or is damaged."""
+    folder = run / "checkpoints" / f"step-{step:09d}"
+    if not folder.is_dir():
+        return None
+    try:
+        return _read(folder)
+    except (DamagedError, KeyError, AttributeError):
+        return None
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    files = disk.read_folder(folder)
+    state: dict[str, Any] = unpack(files["state.json"], files["state.safetensors"])
+    progress = state.get("progress", {})
+    if progress.get("step", _step_of(folder)) != _step_of(folder):
+        raise DamagedError("it is another step's", got=progress["step"])
+    return state
 
 
 def _step_of(folder: Path) -> int:

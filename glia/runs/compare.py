@@ -42,6 +42,11 @@ def differences(run: Path, other: Path, leave_out: Collection[str] = ()) -> list
     return found
 
 
+def present(run: Path) -> list[str]:
+    """Those of `PARTS` that a run has anything of: one that was not finished has no metrics, an older one less."""
+    return [name for name, read in PARTS.items() if _or_nothing(read, run)]
+
+
 def by_how_much(one: Tensor, other: Tensor) -> str:
     """In words: the largest difference of two tensors, also as a share of the largest number in the first."""
     if one.shape != other.shape or one.dtype != other.dtype:
