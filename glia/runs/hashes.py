@@ -15,6 +15,7 @@ from glia import disk
 
 NAME = "hashes.jsonl"
 SHARE = 0.01  # of the time of training that hashing may take
+FREE_S = 0.02  # of a run that it may take besides, so that a short one has lines too
 LINES = 200  # of epochs in the file, about, however many there are
 PARTS = ("model", "optimizer", "average")  # of a snapshot; the best weights are those of some epoch
 WITH_OPTIMIZER = 3  # times the model's own tensors that an optimiser with two moments adds up to
@@ -52,8 +53,8 @@ def _walk(node: Any, place: str) -> Iterator[tuple[str, Tensor]]:
 class Hashes:
     """Writes the file while a run goes on: before the first step, at epochs and at checkpoints.
 
-    A line more is left out where it would make hashing take more than `SHARE` of the time since the run began; so it
-    hangs on the clock which steps have a line, never what a line holds. first: the model's state before the first
+    A line more is left out where hashing would take more than `SHARE` of the time since the run began, and `FREE_S`;
+    so it hangs on the clock which steps have a line, never what a line holds. first: the model's state before the first
     step; None for a run that goes on, whose lines after step `kept` are then dropped.
     """
 
@@ -80,7 +81,7 @@ class Hashes:
 
     def save(self, step: int, snapshot: Callable[[], dict[str, Any]], *, last: bool = False) -> None:
         """Wherever there is something to be hashed, unless it would take too long or has been done."""
-        spare = SHARE * (time.perf_counter() - self.began) - self.spent
+        spare = FREE_S + SHARE * (time.perf_counter() - self.began) - self.spent
         if step > self.last and (last or self.cost < spare):
             self._write(step, snapshot)
 

@@ -136,7 +136,8 @@ class Watch:
     def first(self) -> str:
         """What was seen first in each, the earlier one first."""
         pair = [(self.figure_at, self.first_figure), (self.tensors_at, self.first_tensors)]
-        return "; ".join(text for _, text in sorted(pair) if text)
+        # A step's figures are of before its tensors change: at the same step they stand first.
+        return "; ".join(text for _, text in sorted(pair, key=lambda one: one[0]) if text)
 
 
 def reproduce(
