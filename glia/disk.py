@@ -282,6 +282,8 @@ def _compared(folder: Path) -> dict[str, bytes]:
         for name, facts in unsigned((folder / MANIFEST).read_bytes(), folder / MANIFEST).items():
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise DamagedError(f"{folder / MANIFEST} names a file outside its folder", got=name)
+            if (size := (folder / name).stat().st_size) != facts["bytes"]:
+                raise DamagedError(f"{folder / name} is damaged", got=f"{size:,} bytes", expected=facts["bytes"])
             contents[name] = (folder / name).read_bytes()
             if hashlib.sha256(contents[name]).hexdigest() != facts["sha256"]:
                 raise DamagedError(f"{folder / name} is damaged", got="other bytes than were written")

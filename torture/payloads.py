@@ -28,7 +28,7 @@ class Calls:
 
 
 def pickles() -> dict[str, bytes]:
-    """By kind: direct calls in several protocols, names that must not be looked up, and what torch.save makes of them."""
+    """By kind: direct calls in several protocols, names that must not be looked up, and what torch.save makes."""
     system, run = Calls(os.system, f"touch {CANARY}"), Calls(exec, CODE)
     made = {f"system-{protocol}": pickle.dumps(system, protocol) for protocol in (0, 2, 4)}
     made["exec"] = pickle.dumps({"state_dict": {"a": torch.ones(1)}, "x": run})

@@ -14,6 +14,7 @@ from torture.watched import CANARY
 
 RUN, TABLE, PHOTOS = "runs/r", "t.csv", "photos"
 QUIET = ("epochs=1", "lr=0.01", "baselines=false", "doctor=false", "--quiet")
+SHOWN = {"name": "a", "target": "u", "predicted": "v", "loss": 1.0}
 VERBS: dict[str, tuple[str, ...]] = {
     "predict": ("predict", RUN, TABLE, "--out", "p.csv"),
     "evaluate": ("evaluate", RUN, TABLE),
@@ -155,8 +156,8 @@ def nested(depth: int) -> bytes:
 
 def folders() -> Iterator[Trap]:
     """Models whose manifest is right and whose description is not: names of classes, wrong types, huge sizes."""
-    names = ("os:system", "os.system", "glia.models.mlp:mlp", f"{CANARY}_module:run", "../../mlp", "torch:load", "__init__",
-             "", "a" * 10_000, "mlp\0", 7, None, [], {"mlp": 1}, True)  # fmt: skip
+    names = ("os:system", "os.system", "glia.models.mlp:mlp", f"{CANARY}_module:run", "../../mlp", "torch:load",
+             "__init__", "", "a" * 10_000, "mlp\0", 7, None, [], {"mlp": 1}, True)  # fmt: skip
     verbs = list(VERBS)[:3]
     for number, name in enumerate(names):
         verb = verbs[number % 3]
@@ -178,11 +179,15 @@ def folders() -> Iterator[Trap]:
             ("targets", []), ("targets", None), ("weights", ["a"]), ("__init__", 1), ("kind", "language"),
         ],
         "facts.json": [
-            ("kind", f"{CANARY}.run"), ("kind", ["table"]), ("names", 5), ("levels", [10**9, 10**9]), ("levels", ["1", "2"]),
-            ("levels", [-1, -1]), ("median", []), ("scale", [0, 0]), ("edges", [[1e308] * 5] * 2), ("rows", "many"), ("new", 1),
+            ("kind", f"{CANARY}.run"), ("kind", ["table"]), ("names", 5), ("levels", [10**9, 10**9]),
+            ("levels", ["1", "2"]),
+            ("levels", [-1, -1]), ("median", []), ("scale", [0, 0]), ("edges", [[1e308] * 5] * 2),
+            ("rows", "many"),
+            ("new", 1),
         ],
         "reader.json": [
-            ("kind", "os:system"), ("kind", None), ("fitted", {}), ("fitted", []), ("fitted", None), ("code", f"{CANARY}"),
+            ("kind", "os:system"), ("kind", None), ("fitted", {}), ("fitted", []), ("fitted", None),
+            ("code", f"{CANARY}"),
         ],
     }  # fmt: skip
     for part, changes in wrong.items():
@@ -239,8 +244,9 @@ def records() -> Iterator[Trap]:
         for kind, content in hostile[number % 3 :: 3]:
             yield Trap(f"report with {part} {kind}", VERBS["report"], put(f"{RUN}/{part}", content), (0, 2))
     yield Trap("worst picture outside", VERBS["report"], put(f"{RUN}/predictions/worst.json", json.dumps(
-        [{"name": "a", "target": "u", "predicted": "v", "loss": 1.0, "picture": "../../../../outside/secret.png"},
-         {"name": "a", "target": "u", "predicted": "v", "loss": 1.0, "picture": "/dev/zero"}]).encode()), (0,))  # fmt: skip
+        [{"name": "a", "target": "u", "predicted": "v", "loss": 1.0,
+          "picture": "../../../../outside/secret.png"},
+         SHOWN | {"picture": "/dev/zero"}]).encode()), (0,))  # fmt: skip
 
 
 def states() -> Iterator[Trap]:
@@ -257,9 +263,12 @@ def states() -> Iterator[Trap]:
         return make
 
     trees: dict[str, Any] = {
-        "list": [], "unknown kind": {"os:system": 1}, "two kinds": {"dict": [], "list": []}, "no tensor": {"tensor": "x"},
-        "number": 7, "text": {"value": f"{CANARY}"}, "empty": {"dict": []}, "nested": nested(100_000), "deep": nested(30),
-        "progress": {"dict": [["progress", {"value": "x"}]]}, "odd pairs": {"dict": [[1]]}, "odd key": {"dict": [[[], 1]]},
+        "list": [], "unknown kind": {"os:system": 1}, "two kinds": {"dict": [], "list": []},
+            "no tensor": {"tensor": "x"},
+        "number": 7, "text": {"value": f"{CANARY}"}, "empty": {"dict": []}, "nested": nested(100_000),
+            "deep": nested(30),
+        "progress": {"dict": [["progress", {"value": "x"}]]}, "odd pairs": {"dict": [[1]]},
+            "odd key": {"dict": [[[], 1]]},
         "chart": {"dict": [["chart_bytes", {"value": -5}], ["progress", {"dict": [["step", {"value": "9"}]]}]]},
     }  # fmt: skip
     for kind, tree in trees.items():
@@ -282,7 +291,8 @@ def states() -> Iterator[Trap]:
 def links() -> Iterator[Trap]:
     """Links, pipes, devices and huge files in place of a run's own."""
     parts = ("recipe.toml", "status.json", "metrics.json", "chart.jsonl", "data.json", "model/manifest.json",
-             "model/network.json", "model/best.safetensors", "report.html", "predictions/worst.json", "model", "checkpoints",
+             "model/network.json", "model/best.safetensors", "report.html", "predictions/worst.json", "model",
+            "checkpoints",
              "predictions", ".lock", "history.csv")  # fmt: skip
     verbs = ("report", "predict", "resume")
     for number, part in enumerate(parts):
@@ -330,11 +340,13 @@ def recipes() -> Iterator[Trap]:
             text = f'[data]\nsource = "t.csv"\ntarget = ["y"]\n[model]\n{key} = "{value}"\n'.encode()
             yield Trap(f"recipe {key} {value}", ("train", "--recipe", "x.toml", *QUIET), put("x.toml", text))
     for key, value in {
-        "optimizer": "os:system", "loss": "torch:load", "schedule": f"{CANARY}:run", "device": "cuda:99; rm", "monitor": "x",
+        "optimizer": "os:system", "loss": "torch:load", "schedule": f"{CANARY}:run", "device": "cuda:99; rm",
+            "monitor": "x",
         "precision": "eval", "skip": "os:system",
     }.items():  # fmt: skip
         text = f'[data]\nsource = "t.csv"\ntarget = ["y"]\n[train]\n{key} = "{value}"\n'.encode()
-        yield Trap(f"recipe {key} {value}", ("train", "--recipe", "x.toml", *QUIET), put("x.toml", text))
+        codes = (0, 2) if key == "skip" else (2,)  # without the doctor no rule of it is looked up
+        yield Trap(f"recipe {key} {value}", ("train", "--recipe", "x.toml", *QUIET), put("x.toml", text), codes)
     for kind, content in (
         payloads.texts() | {"pickle": payloads.pickles()["system-2"], "deep": b"a = " + b"[" * 100_000}
     ).items():
@@ -359,7 +371,12 @@ def nets() -> Iterator[Trap]:
         "rate": {"x": [1], "y": 1, "lr": [0.1], "layer": [layer]},
     }  # fmt: skip
     for kind, value in wrong.items():
-        yield Trap(f"net {kind}", ("trace", "n.json"), put("n.json", json.dumps(value).encode()))
+        yield Trap(
+            f"net {kind}",
+            ("trace", "n.json"),
+            put("n.json", json.dumps(value).encode()),
+            (0, 2) if kind == "nested" else (2,),
+        )
     for kind, content in payloads.texts().items():
         yield Trap(f"net text {kind}", ("trace", "n.toml"), put("n.toml", content))
     yield Trap("net far nested", ("trace", "n.json"), put("n.json", nested(100_000)))

@@ -4,6 +4,7 @@
 and what the hook saw that reading data and models does not need.
 """
 
+import ast
 import json
 import os
 import resource
@@ -166,13 +167,18 @@ class Watch:
         if event in ALWAYS:
             return repr(arguments)[:200]
         if event == "subprocess.Popen":
-            return "" if arguments[0] in PROGRAMS else repr(arguments)[:200]
+            ours = arguments[0] in PROGRAMS or list(arguments[1])[1:4] == ["-s", "-m", "glia.foreign.child"]
+            return "" if ours else repr(arguments)[:200]
         if event == "open":
             path, mode, flags = arguments
             writes = (isinstance(mode, str) and set(mode) & set("wax+")) or (isinstance(flags, int) and flags & WRITES)
             return self._outside(path) if writes else ""
         if event in CHANGES:
-            return next((wrong for path in arguments[: CHANGES[event]] if (wrong := self._outside(path))), "")
+            inside = arguments[-1] if isinstance(arguments[-1], int) and arguments[-1] > 0 else None
+            paths = [_within(inside, path) for path in arguments[: CHANGES[event]]]
+            if event == "os.mkdir" and os.path.isdir(paths[0]):
+                return ""  # which changes nothing
+            return next((wrong for path in paths if (wrong := self._outside(path))), "")
         if event == "import":
             return str(arguments[0]) if CANARY in str(arguments[0]) else ""
         if event in ("compile", "exec"):
@@ -194,12 +200,20 @@ class Watch:
         first = arguments[0]
         name = getattr(first, "co_filename", arguments[1] if len(arguments) > 1 else "")
         held = repr((first.co_names, first.co_consts)) if hasattr(first, "co_names") else repr(first)
+        caller = sys._getframe(3).f_code
+        if caller.co_filename == ast.__file__ and caller.co_name == "parse":
+            return ""  # a tree is made of it, which nothing runs
         if CANARY in held:
             return held[:200]
         name = os.fsdecode(name) if isinstance(name, (str, bytes)) else ""
         if name.startswith("<") or not name or os.path.realpath(name).startswith(self.programs):
             return ""
         return name
+
+
+def _within(folder: int | None, path: Any) -> Any:
+    """A path that is relative to an open folder, from the root."""
+    return path if folder is None else os.path.join(os.readlink(f"/proc/self/fd/{folder}"), os.fsdecode(path))
 
 
 if __name__ == "__main__":

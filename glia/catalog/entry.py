@@ -59,7 +59,9 @@ def find(kind: str, name: str) -> Entry:
     """
     table, aliases = _table(kind)
     by_name = {_plain(entry.name): entry for entry in table}
-    wanted = _plain(str(name))
+    if not isinstance(name, str):
+        raise GliaError(f"the name of a {_KINDS[_table_name(kind)]}", got=type(name).__name__, expected="a text")
+    wanted = _plain(name)
     also = {_plain(alias): _plain(target) for alias, target in aliases.items()}
     entry = by_name.get(also.get(wanted, wanted))
     if entry is None:

@@ -101,6 +101,9 @@ class SeriesFacts:
 
 
 Facts = TableFacts | ImageFacts | TensorFacts | TextFacts | SeriesFacts
+KINDS: dict[str, type[Facts]] = {
+    kind.kind: kind for kind in (TableFacts, ImageFacts, TensorFacts, TextFacts, SeriesFacts)
+}
 
 
 def _tuples(value: Any) -> Any:
@@ -112,6 +115,5 @@ def facts_to_dict(facts: Facts) -> dict[str, Any]:
 
 
 def facts_from_dict(data: dict[str, Any]) -> Facts:
-    kinds = {kind.kind: kind for kind in (TableFacts, ImageFacts, TensorFacts, TextFacts, SeriesFacts)}
     fields = {key: _tuples(value) for key, value in data.items() if key != "kind"}
-    return kinds[data["kind"]](**fields)
+    return KINDS[data["kind"]](**fields)

@@ -15,6 +15,7 @@ from torch import Tensor
 from glia import disk
 from glia.errors import DamagedError, GliaError, nearest
 from glia.recipe import Recipe
+from glia.runs.plain import plain_files
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -47,6 +48,7 @@ class RunFolder:
             close = nearest(folder.name, there)
             what = "is not a run folder (it has no recipe.toml)" if folder.is_dir() else "does not exist"
             raise GliaError(f"{folder} {what}", hint=f"'{folder.parent / close}'" if close else "`ls runs`")
+        plain_files(folder)
         return cls(folder)
 
     @property
@@ -71,9 +73,12 @@ class RunFolder:
         if not path.is_file():
             return default
         try:
-            return json.loads(path.read_bytes())
+            value = json.loads(path.read_bytes())
         except (OSError, ValueError, RecursionError) as error:
             raise DamagedError(f"{path} cannot be read", got=error) from None
+        if default is not None and not isinstance(value, type(default)):
+            raise DamagedError(f"{path} cannot be read", got=type(value).__name__, expected=type(default).__name__)
+        return value
 
     @property
     def recipe(self) -> Recipe:
@@ -91,13 +96,15 @@ class RunFolder:
         with path.open("rb") as lines:
             for line in lines:
                 try:
-                    yield json.loads(line)
-                except ValueError:
+                    value = json.loads(line)
+                except (ValueError, RecursionError):
                     return
+                if isinstance(value, dict):
+                    yield value
 
     def history(self) -> dict[str, list[float]]:
         """Figures by epoch: ``{"epoch": [...], "train_loss": [...], "valid_loss": [...], ...}``."""
-        epochs = [line for line in self.chart() if line["kind"] == "epoch"]
+        epochs = [line for line in self.chart() if line.get("kind") == "epoch"]
         names = list(dict.fromkeys(name for line in epochs for name in line if name != "kind"))
         return {name: [line.get(name, float("nan")) for line in epochs] for name in names}
 

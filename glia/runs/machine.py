@@ -181,9 +181,23 @@ def _cpu_name() -> str:
 
 
 def _git() -> str | None:
-    """Commit of the folder the run was started in, with + when files differ from it; None outside git."""
+    """Commit of the folder the run was started in, with + when files differ from it; None outside git.
+
+    What a repository sets to be run (a monitor of files, hooks, filters of contents, ways to fetch) is not: files are
+    compared by size and time alone.
+    """
     if shutil.which("git") is None:
         return None
-    ask = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
-    answer = subprocess.run(ask, capture_output=True, text=True, timeout=10, check=False)
-    return answer.stdout.strip() or None
+    commit = _ask_git("rev-parse", "--short=12", "HEAD")
+    if not commit:
+        return None
+    same = ("--raw", "--ignore-submodules")
+    return commit + ("+" if _ask_git("diff-files", *same) or _ask_git("diff-index", "--cached", *same, "HEAD") else "")
+
+
+def _ask_git(*words: str) -> str:
+    """What git answers; nothing where it does not."""
+    ask = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", *words]
+    alone = os.environ | {"GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0"}
+    answer = subprocess.run(ask, capture_output=True, text=True, timeout=10, check=False, env=alone)
+    return answer.stdout.strip() if answer.returncode == 0 else ""

@@ -24,6 +24,7 @@ from glia.seed import mix
 from glia.training.best import Best
 from glia.training.feed import Feed, moved
 from glia.training.nonfinite import NonFinite
+from glia.training.restore import restore
 from glia.training.sound import Sound
 from glia.training.steps import Step, supervised
 from glia.training.update import Progress, Update, seed_noise
@@ -112,9 +113,7 @@ def fit(
     parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "best": best}
     parts |= {"average": average} if average else {}
     if start is not None:
-        at = Progress(**start["progress"])
-        for name, part in parts.items():
-            part.load_state_dict(start[name])
+        at = restore(parts, start)
 
     world.same([*model.parameters(), *model.buffers(), *(average.state_dict()["weights"].values() if average else ())])
     sound = Sound(model, optimizer, average)

@@ -8,11 +8,10 @@ import torch
 from torch import nn
 
 from glia import disk
-from glia.data.facts import facts_from_dict
 from glia.data.prepared import Reader
 from glia.data.task import Task
 from glia.errors import GliaError
-from glia.models.build import build, example
+from glia.models.build import example
 from glia.predict.export import export
 from glia.predict.jobs import job_of
 from glia.predict.predict import whole
@@ -20,7 +19,7 @@ from glia.predict.rows import write_rows
 from glia.report.page import render
 from glia.runs import machine
 from glia.runs.folder import RunFolder
-from glia.workbench.prepare import open_reader
+from glia.workbench.believed import Described, described, rebuilt
 
 
 class Run:
@@ -72,12 +71,11 @@ class Run:
     @property
     def findings(self) -> list[dict[str, Any]]:
         """What the doctor found, notes last: ``[{"code", "name", "severity", "where", "why", "cure", ...}]``"""
-        found = self._folder.read_json("findings.json", {})
-        return list(found.get("findings", []) if isinstance(found, dict) else found)
+        return [one for one in self._folder.read_json("findings.json", {}).get("findings", []) if isinstance(one, dict)]
 
     @cached_property
-    def _parts(self) -> dict[str, Any]:
-        return self._load[0]
+    def _described(self) -> Described:
+        return described(self._load[0], str(self.folder / "model"))
 
     @cached_property
     def _load(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -85,28 +83,28 @@ class Run:
 
     @cached_property
     def task(self) -> Task:
-        return Task.from_dict(self._parts["task"])
+        return self._described.task
 
     @cached_property
     def reader(self) -> Reader:
-        return open_reader(**self._parts["reader"])
+        return self._described.reader
 
     @cached_property
     def model(self) -> nn.Module:
         """The network in evaluation mode, with its best weights."""
-        network, weights = self._parts["network"], self._load[1]
-        if network["name"] is None and self._given is None:
+        network, weights = self._described.network, self._load[1]
+        if network.name is None and self._given is None:
             raise GliaError(
-                f"{self.folder} holds the weights of a network of your own ({network['class']})",
+                f"{self.folder} holds the weights of a network of your own ({network.class_})",
                 hint="glia.open(folder, model=your_network)",
             )
-        facts = facts_from_dict(self._parts["facts"])
-        model = self._given or build(network["name"], facts, self.task, **network["options"])
+        if self._given is None:
+            return rebuilt(self._described, weights, str(self.folder)).eval()
         try:
-            model.load_state_dict(weights)
+            self._given.load_state_dict(weights)
         except RuntimeError as error:
             raise GliaError(f"the weights in {self.folder} do not fit the network", got=error) from None
-        return model.eval()
+        return self._given.eval()
 
     def predict(self, source: Any, *, keep: bool = False) -> Any:
         """A polars frame of predictions for new rows (a path, a frame, a folder of pictures, arrays)."""
@@ -129,7 +127,7 @@ class Run:
 
     def export(self, path: Path | str, *, overwrite: bool = False) -> Path:
         """Write the network, with its preparation, as ONNX (`.onnx`) or a torch.export program (`.pt2`)."""
-        rows = example(facts_from_dict(self._parts["facts"]))
+        rows = example(self._described.facts)
         return export(self.model, self.task, rows, Path(path), overwrite=overwrite)
 
 

@@ -25,6 +25,7 @@ from glia.seed import mix
 from glia.training.nonfinite import NonFinite
 from glia.training.steps import Step
 from glia.workbench import pretrained
+from glia.workbench.believed import sound_state
 from glia.workbench.checkup import Busy, Checkup
 from glia.workbench.finish import finish, save_model, status, write_report
 from glia.workbench.plan import Choice, plan, weighted
@@ -142,6 +143,8 @@ def resume(
             expected=str(before)[:12], hint="train a new run",
         )  # fmt: skip
     state = checkpoint.latest(folder.path, tell)
+    if state is not None:
+        sound_state(state, str(folder.path / "checkpoints"))
     _compare_machines(folder, state["progress"]["step"] if state else 0, tell)
     tell(f"going on from step {state['progress']['step']}" if state else "no checkpoint yet: starting again")
     session = _session(recipe, prepared, model, step, None)
