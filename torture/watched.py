@@ -154,9 +154,15 @@ class Watch:
         import PIL
         import torch
 
+        import glia
+        import torture
+
         places = {*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix}
         places |= {str(Path(one.__file__ or "").resolve().parents[1]) for one in (PIL, torch)}
-        self.programs = tuple({os.path.realpath(one) for one in places} | {str(Path(__file__).resolve().parents[1])})
+        self.programs = tuple(
+            {os.path.realpath(one) for one in places}
+            | {str(Path(one.__file__ or "").resolve().parent) for one in (glia, torture)}
+        )
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         wrong = self._wrong(event, arguments)

@@ -201,7 +201,15 @@ def _session(
     model = own or build(recipe.model.model, data.facts, task, seed=recipe.train.seed, **recipe.model.options())
     if recipe.model.init is not None:
         _begin_with(recipe.model.init, recipe, model, data)
-    return Session(recipe, data, model.to(recipe.train.device), usual_lr, own_step=step)
+    return Session(recipe, data, _moved(model, recipe.train.device), usual_lr, own_step=step)
+
+
+def _moved(model: nn.Module, device: str) -> nn.Module:
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).strip().partition("\n")[0][:160]
+        raise GliaError(f"the device {device!r} is not there", got=said, expected="cpu, cuda, mps, or auto") from None
 
 
 def _begin_with(name: str, recipe: Recipe, model: nn.Module, data: Prepared) -> None:
