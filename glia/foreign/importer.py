@@ -128,7 +128,7 @@ def _taken_over(
                 raise DamagedError(f"cannot import {source}: it gives more than it holds")
             out.write(piece)
         out.flush()
-        tensors, parameters = _counted(Path(out.name), source)
+        tensors, parameters = _counted(Path(f"/dev/fd/{out.fileno()}"), source)  # it has no name yet
     others = tuple(map(str, head.get("others", ())))
     return Imported(target, tensors, parameters, written, str(head.get("taken", "")), others, int(head.get("left", 0)))
 
