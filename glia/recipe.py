@@ -161,6 +161,7 @@ class Train(_Settings):
     device: str = Field("auto", description="cpu, cuda, mps, or auto")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="number format of the large products")
     threads: int | None = Field(None, gt=0, description="threads of torch on the CPU")
+    processes: int = Field(1, gt=0, le=64, description="processes of this machine that share each batch")
     valid_every: int = Field(1, gt=0, description="validate every so many epochs")
     checkpoint_s: float = Field(30.0, ge=0, description="seconds between checkpoints")
     baselines: bool = Field(True, description="train simple models beside the network")

@@ -19,6 +19,7 @@ FLOORS = [
     ["workbench", "tracing"],
     ["estimators", "torture"],
     ["cli"],
+    ["__main__"],
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 WITHOUT_TORCH = {"errors", "limits", "seed", "recipe", "disk", "catalog"}

@@ -19,8 +19,7 @@ from glia.training.loop import Moment
 from glia.training.nonfinite import NonFinite
 from glia.workbench.plan import Choice
 from glia.workbench.run import Run
-from glia.workbench.session import Session, Watcher
-from glia.workbench.train import Stopped
+from glia.workbench.session import Session, Stopped, Watcher
 
 SHORT = {"balanced_accuracy": "balanced", "roc_auc": "ROC", "pr_auc": "PR", "f1": "F1", "r2": "R2", "ece": "ECE"}
 SEVERITIES = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}

@@ -50,12 +50,14 @@ def train(
 
 @app.command()
 def resume(
-    run: RunArgument, quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the result.")] = False
+    run: RunArgument,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the result.")] = False,
+    processes: Annotated[int | None, typer.Option(help="Another number of processes than before.")] = None,
 ) -> None:
     """Go on with a run that was stopped or killed, as if it never had been."""
     from glia.cli import train as verb
 
-    verb.go_on(run, quiet=quiet)
+    verb.go_on(run, processes=processes, quiet=quiet)
 
 
 @app.command()
@@ -240,5 +242,7 @@ def main() -> None:
     try:
         app()
     except GliaError as error:
-        typer.echo(f"glia: {error}", err=True)
+        # Of the processes that torchrun starts the first one speaks, unless it is the one that was lost.
+        if os.environ.get("RANK", "0") == "0" or getattr(error, "rank", None) == 0:
+            typer.echo(f"glia: {error}", err=True)
         sys.exit(error.exit_code)

@@ -1,11 +1,17 @@
 """glia train, glia resume."""
 
+import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from glia.cli import settings
+
+if TYPE_CHECKING:
+    from glia.cli.display import Display
 
 
 def show_settings() -> None:
@@ -28,10 +34,9 @@ def run(
         start = Recipe.read(recipe, Recipe.of(limits=changed.get("limits", {})).data.limits)
     source = settings.one_word(words, "SOURCE") if words or recipe is None else None
     start = start.updated(**changed, **({"source": source} if source else {}))
-    from glia.cli.display import Display
     from glia.workbench.train import train
 
-    display = Display(quiet=quiet)
+    display = _display(quiet=quiet)
     with display.guarding():
         run = train(
             recipe=start, name=name, runs=runs, force=force,
@@ -40,12 +45,21 @@ def run(
         display.show_result(run)
 
 
-def go_on(path: Path, *, quiet: bool) -> None:
+def go_on(path: Path, *, processes: int | None, quiet: bool) -> None:
     """Resume from a command line."""
-    from glia.cli.display import Display
     from glia.workbench.train import resume
 
-    display = Display(quiet=quiet)
+    display = _display(quiet=quiet)
     with display.guarding():
-        run = resume(path, tell=display.tell, found=display.found, begin=display.begin, busy=display.busy)
+        run = resume(
+            path, processes=processes, tell=display.tell, found=display.found, begin=display.begin, busy=display.busy,
+        )  # fmt: skip
         display.show_result(run)
+
+
+def _display(*, quiet: bool) -> "Display":
+    """Of the processes that torchrun starts the first one speaks."""
+    from glia.cli.display import Display
+
+    first = os.environ.get("RANK", "0") == "0"
+    return Display(quiet=quiet) if first else Display(quiet=True, console=Console(file=io.StringIO()))

@@ -18,7 +18,7 @@ import torch
 
 PACKAGES = ("glia", "torch", "numpy", "polars", "scikit-learn", "pillow", "safetensors")
 COMPUTING = ("glia", "torch", "numpy", "polars", "scikit-learn", "pillow")  # whose release may change the last bits
-DECIDING: tuple[str, ...] = ("threads", "cpu", "cpu_capability", "gpu")
+DECIDING: tuple[str, ...] = ("processes", "threads", "cpu", "cpu_capability", "gpu")
 ALONGSIDE: tuple[str, ...] = ("python", "platform", "interop_threads", "git")
 # Variables that choose how a library adds up; the others of these families say how it waits and where it runs.
 CHOOSING = (

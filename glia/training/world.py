@@ -221,13 +221,18 @@ def shared_store() -> Any:
 
 def start_group(store: Any = None, rank: int = -1, size: int = -1) -> None:
     """Begin torch.distributed: gloo between CPUs, NCCL between GPUs. Without a store as the environment says."""
+    own_device()
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+
+
+def own_device() -> None:
+    """Take the GPU that is this process's own, if there are any."""
     if torch.cuda.is_available():
         local, there = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
         if local >= there:
             raise GliaError(f"a GPU for each process; got {there} for process {local}", hint="fewer processes")
         torch.cuda.set_device(local)
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
 
 
 def join(store: Any, stall_s: float, pulse: Pulse | None = None) -> World:

@@ -16,6 +16,7 @@ from glia.models.choose_image import choose_image, image_settings
 from glia.models.choose_table import choose_table, train_settings
 from glia.models.suggestion import Suggestion
 from glia.recipe import Recipe
+from glia.training.world import launched
 from glia.workbench.prepare import prepare
 
 # What is used where neither the user nor the network's entry in the catalogue says otherwise.
@@ -91,7 +92,9 @@ def _settled(recipe: Recipe, data: Prepared) -> tuple[Recipe, float | None, list
         if setting in type(recipe.model).model_fields and getattr(recipe.model, setting) is None:
             filled[setting] = value
     if recipe.train.threads is None:
-        filled["threads"] = torch.get_num_threads()
+        # torchrun has set the number of threads of each process; ours divide this one's among them.
+        shared = 1 if launched() else recipe.train.processes
+        filled["threads"] = max(1, torch.get_num_threads() // shared)
     if recipe.train.device == "auto":
         filled["device"] = "cuda" if torch.cuda.is_available() else "cpu"
     if recipe.train.class_weights == "auto":

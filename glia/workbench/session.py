@@ -39,6 +39,7 @@ from glia.training.lr_range import choose_lr, lr_range
 from glia.training.metrics import accuracy, label_accuracy, rmse
 from glia.training.steps import FoldStep, Step, supervised
 from glia.training.transfer import Thawing
+from glia.training.world import World
 from glia.workbench.plan import Choice
 
 Watcher = Callable[[Moment], None]
@@ -55,6 +56,7 @@ class Session:
     usual_lr: float | None = None
     thawing: Thawing | None = None
     own_step: Step | None = None
+    world: World = field(default_factory=World)  # the processes that train it
     step: Step = field(init=False)
     feed: Feed = field(init=False)
 
@@ -126,6 +128,7 @@ class Session:
             measure_every=chart_rhythm(total),
             mode=self.thawing,
             start=start,
+            world=self.world,
         )
 
     def _average(self, total: int) -> Average | None:
@@ -248,6 +251,20 @@ class Stop:
     asked: bool = False
     signal: int = 0
 
+    def agreed(self, world: World) -> bool:
+        """Is it to stop after this step? Of several processes all stop after the same one."""
+        if world.many and world.stopping:
+            self.asked, self.signal = True, world.stopping
+        return bool(world.stopping) if world.many else self.asked
+
+
+class Stopped(KeyboardInterrupt):
+    """Training was asked to stop, and did so in good order."""
+
+    def __init__(self, folder: Path, signal: int):
+        self.folder, self.signal = folder, signal
+        super().__init__(f"stopped; everything so far is kept. To go on: glia resume {folder}")
+
 
 @contextmanager
 def stop_on_signal(tell: Callable[[str], None]) -> Iterator[Stop]:
@@ -287,7 +304,7 @@ def run_training(
                 recorder.take(moment)
                 for watch in watchers:
                     watch(moment)
-                if stop.asked or moment.last:
+                if stop.agreed(session.world) or moment.last:
                     recorder.save(moment)
                     break
     finally:

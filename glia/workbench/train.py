@@ -25,13 +25,14 @@ from glia.seed import mix
 from glia.training.nonfinite import NonFinite
 from glia.training.steps import Step
 from glia.workbench import pretrained
+from glia.workbench import processes as several
 from glia.workbench.believed import sound_state
 from glia.workbench.checkup import Busy, Checkup
 from glia.workbench.finish import finish, save_model, status, write_report
 from glia.workbench.plan import Choice, plan, weighted
 from glia.workbench.prepare import prepare, with_full_paths
 from glia.workbench.run import Run
-from glia.workbench.session import Session, Watcher, chart_rhythm, run_training, stop_on_signal
+from glia.workbench.session import Session, Stopped, Watcher, chart_rhythm, run_training, stop_on_signal
 
 Tell = Callable[[str], None]
 Found = Callable[[Finding], None]
@@ -43,18 +44,36 @@ Begin = Callable[[Session, RunFolder, list[Choice]], tuple[Watcher, ...]]
 LSUV_ROWS = 256  # of the training set, from which first weights are scaled
 
 
-class Stopped(KeyboardInterrupt):
-    """Training was asked to stop, and did so in good order."""
-
-    def __init__(self, folder: Path, signal: int):
-        self.folder, self.signal = folder, signal
-        super().__init__(f"stopped; everything so far is kept. To go on: glia resume {folder}")
-
-
 def _quiet(line: str) -> None:
     """Say nothing."""
 
 
+def beside(brief: several.Brief, source: Any = None, data: Any = None, model: Any = None, step: Any = None) -> Session:
+    """The session of a process that trains beside the first one, as that one planned it.
+
+    source, data, model, step: as they were given to this process, where they were.
+    """
+    recipe = Recipe.from_toml(brief["recipe"])
+    if source is not None and not isinstance(source, str | Path):
+        recipe = recipe.updated(source=source)
+    _use_threads(recipe)
+    prepared = _given(data, None, step) or prepare(recipe=recipe)
+    _same_data(prepared, brief["fingerprint"], "the data are not the same in all processes")
+    session = _session(recipe, prepared, model if isinstance(model, nn.Module) else None, step, None)
+    if pretrained.wanted(recipe):
+        record = brief["record"] or {}
+        session.thawing = pretrained.again(recipe, session.model, session.data.task, record, anew=False)
+    return session
+
+
+def _same_data(data: Prepared, before: Any, what: str) -> None:
+    now = data.card.get("fingerprint")
+    if before != now:
+        hint = "train a new run"
+        raise GliaError(what, got=f"fingerprint {str(now)[:12]}", expected=str(before)[:12], hint=hint)
+
+
+@several.led(beside)
 def train(
     source: Any = None,
     *,
@@ -89,12 +108,14 @@ def train(
         recipe = recipe.updated(source=source)
     recipe = with_full_paths(recipe)
     own = model if isinstance(model, nn.Module) else None
+    recipe = several.settled(recipe, own=any(one is not None for one in (data, own, step)))
     recipe = pretrained.checked(recipe, own=own is not None)
     _use_threads(recipe)
     made = plan(recipe if own is None else recipe.updated(model="custom"), _given(data, source, step))
     for note in made.data.notes:
         tell(note)
     planned, choices = made.recipe, made.choices
+    _use_threads(planned)
     session = _session(planned, made.data, own, step, made.usual_lr)
     record = _transfer(session, choices, tell)
     planned = session.recipe
@@ -108,11 +129,12 @@ def train(
         folder.write_json(pretrained.RECORD, record)
     folder.write_json("choices.json", [choice.to_dict() for choice in choices])
     folder.write_json("data.json", made.data.card)
-    folder.write_json("machine.json", machine.describe() | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
+    folder.write_json("machine.json", _machine(planned) | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
     disk.write_file(folder.path / "recipe.toml", planned.to_toml())  # last: a folder with a recipe can be resumed
     return _go(folder, session, None, choices, tell, begin, began, checkup)
 
 
+@several.led(beside)
 def resume(
     path: Path | str,
     *,
@@ -120,6 +142,7 @@ def resume(
     data: Any = None,
     model: nn.Module | None = None,
     step: Step | None = None,
+    processes: int | None = None,
     tell: Tell = _quiet,
     found: Found | None = None,
     begin: Begin | None = None,
@@ -128,24 +151,23 @@ def resume(
     """Go on with a run that was stopped or killed, to the same weights and figures as if it never had been.
 
     source, data: the data, when they were given in memory and not as a path. model, step: when they were your own.
+    processes: another number of them than before.
     """
     began = time.monotonic()
     folder = RunFolder.open(path)
     recipe = folder.recipe.updated(source=source) if source is not None else folder.recipe
     if folder.read_json("status.json", {}).get("state") == "finished":
         raise GliaError(f"{folder.path} is finished already", hint=f"glia report {folder.path}")
+    recipe = recipe.updated(processes=processes) if processes is not None else recipe
+    recipe = several.settled(recipe, own=any(one is not None for one in (data, model, step)))
     _use_threads(recipe)
     prepared = _given(data, source, step) or prepare(recipe=recipe)
     before = folder.read_json("data.json", {}).get("fingerprint")
-    if before != prepared.card.get("fingerprint"):
-        raise GliaError(
-            "the data changed since this run began", got=f"fingerprint {str(prepared.card.get('fingerprint'))[:12]}",
-            expected=str(before)[:12], hint="train a new run",
-        )  # fmt: skip
+    _same_data(prepared, before, "the data changed since this run began")
     state = checkpoint.latest(folder.path, tell)
     if state is not None:
         sound_state(state, str(folder.path / "checkpoints"))
-    _compare_machines(folder, state["progress"]["step"] if state else 0, tell)
+    _compare_machines(folder, recipe, state["progress"]["step"] if state else 0, tell)
     tell(f"going on from step {state['progress']['step']}" if state else "no checkpoint yet: starting again")
     session = _session(recipe, prepared, model, step, None)
     if pretrained.wanted(recipe):
@@ -250,7 +272,9 @@ def _go(
         if session.recipe.train.tensorboard:
             watchers += (tensorboard(folder.path, chart_rhythm(session.total_steps()), tell),)
         try:
-            with checkup.watching(folder, state) if checkup else nullcontext():
+            record = folder.read_json(pretrained.RECORD)
+            company = several.together(session, state, folder.path, record, lambda: stop.signal if stop.asked else 0)
+            with company, checkup.watching(folder, state) if checkup else nullcontext():
                 run_training(folder, session, state, watchers + ((checkup.watch,) if checkup else ()), stop)
         except NonFinite as error:
             if all(p.isfinite().all() for p in session.model.parameters()):  # they may have been given so
@@ -282,14 +306,18 @@ def _end(
     write_report(folder, tell)
 
 
-def _compare_machines(folder: RunFolder, step: int, tell: Tell) -> None:
+def _compare_machines(folder: RunFolder, recipe: Recipe, step: int, tell: Tell) -> None:
     """Say whether this machine computes as the one that the run began on, and keep the answer for its readers."""
     was = folder.read_json("machine.json", {})
-    changed = machine.changes(was, machine.describe())
+    changed = machine.changes(was, _machine(recipe))
     if changed:
         tell(machine.inexact(changed))
     once = {"step": step, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "changed": changed}
     folder.write_json("machine.json", was | {"resumed": [*was.get("resumed", []), once]})
+
+
+def _machine(recipe: Recipe) -> dict[str, Any]:
+    return machine.describe() | {"processes": recipe.train.processes}
 
 
 def _use_threads(recipe: Recipe) -> None:
