@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 import torch.distributed as dist
+from torch._C._distributed_c10d import TCPStore
 
 from glia.errors import GliaError
 from glia.recipe import Recipe
@@ -264,7 +265,7 @@ def _begin(size: int) -> Company:
     worlds.own_device()
     listening = socket.create_server((HERE, 0))
     port = listening.getsockname()[1]
-    store = dist.distributed_c10d.TCPStore(
+    store = TCPStore(
         HERE, port, is_master=True, wait_for_workers=False, master_listen_fd=listening.detach()
     )  # fmt: skip
     children = {rank: _child(rank, size, port) for rank in range(1, size)}
@@ -288,7 +289,7 @@ def _child(rank: int, size: int, port: int) -> subprocess.Popen[bytes]:
 def begun() -> Company:
     """The company of a process that `_begin` has started, seen from there."""
     rank, size, port = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
-    store = dist.distributed_c10d.TCPStore(HERE, port, is_master=False, timeout=timedelta(seconds=60))
+    store = TCPStore(HERE, port, is_master=False, timeout=timedelta(seconds=60))
     return Company(store, Pulse(store, rank, size, must_end=True), rank, size)
 
 
