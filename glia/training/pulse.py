@@ -6,6 +6,7 @@ A process that waits for the others in vain reads there which of them it is that
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -85,14 +86,14 @@ class Pulse:
         """Put a text where all processes can read it."""
         self._asked.set(key, text)
 
-    def blame(self, error: RuntimeError, ended: dict[int, str]) -> LostProcess:
+    def blame(self, error: RuntimeError, ended: Callable[[], dict[int, str]]) -> LostProcess:
         """Whose fault it is that an exchange failed. ended: rank -> how, of processes that are known to have ended."""
         try:
             return self._blamed(error, ended)
         except RuntimeError:
             return self._lost(0, "does not answer any more", None)
 
-    def _blamed(self, error: RuntimeError, ended: dict[int, str]) -> LostProcess:
+    def _blamed(self, error: RuntimeError, ended: Callable[[], dict[int, str]]) -> LostProcess:
         others = [rank for rank in range(self.size) if rank != self.rank]
         before = {rank: self.read(rank) for rank in others}
         until = time.monotonic() + 2.5 * PERIOD_S
@@ -101,8 +102,8 @@ class Pulse:
                 line = self.ask(f"failed/{rank}")
                 if line is not None:
                     return LostProcess(f"process {rank} of {self.size} failed: {line}", rank)
-                if rank in ended:
-                    return self._lost(rank, ended[rank], before[rank])
+                if rank in (known := ended()):
+                    return self._lost(rank, known[rank], before[rank])
             if time.monotonic() > until:
                 break
             time.sleep(0.05)

@@ -132,7 +132,7 @@ class World:
         except RuntimeError as error:
             if self.pulse is None:
                 raise GliaError(f"the exchange between processes failed: {str(error).splitlines()[0]}") from error
-            raise self.pulse.blame(error, self.ended()) from error
+            raise self.pulse.blame(error, self.ended) from error
 
     # A step
 
