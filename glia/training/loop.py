@@ -100,7 +100,7 @@ def fit(
     """
     own_world, world = world is None, world or here()
     step = step or supervised("cross_entropy")
-    optimizer = guard(optimizer) if optimizer else build_optimizer("adamw", model, lr=lr or 1e-3)
+    optimizer = guard(optimizer) if optimizer else build_optimizer("adamw", model, lr=1e-3 if lr is None else lr)
     feed = Feed.of(data, batch_size)
     feed = feed.on_train() if getattr(step, "valid_on_train", False) else feed
     device = next((p.device for p in model.parameters()), torch.device("cpu"))

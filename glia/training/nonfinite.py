@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 SHOWN = 5  # rows that a message names; `NonFinite.rows` holds them all
+HUGE = 1e19  # a square above float32's largest number, 3.4e38
 
 
 class NonFinite(ArithmeticError):
@@ -67,6 +68,18 @@ def all_finite(tensors: Sequence[Tensor]) -> bool:
     return True
 
 
+def running_figures(model: nn.Module) -> dict[str, Tensor]:
+    """What batch norms keep of the rows they saw: one infinity there stays for ever, and the loss need not show it."""
+    kept = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+    return {
+        f"{name}.{own}".lstrip("."): figure
+        for name, module in model.named_modules()
+        if isinstance(module, kept)
+        for own, figure in module.named_buffers(recurse=False)
+        if figure.is_floating_point()
+    }
+
+
 def bad_gradient(model: nn.Module) -> tuple[str, float, str] | None:
     """(what, value, where) of the gradients where they are not finite, or None."""
     held = [(name, _plain(p.grad)) for name, p in model.named_parameters() if p.grad is not None]
@@ -91,14 +104,29 @@ def locate(model: nn.Module, run: Callable[[], Any], inputs: tuple[Any, ...]) ->
     if born is not None:
         came = "from finite inputs" if born.from_finite else "from inputs that were not finite"
         where, rows = f"first in the output of {born.place}, {came}", _rows(~torch.isfinite(born.output), inputs)
-    for given in inputs:
-        if isinstance(given, Tensor) and given.is_floating_point() and given.ndim > 1:
-            # Tables may hold NaN for a missing value: it is to blame where a module was given it and choked.
-            for held, wrong in (("infinities", torch.isinf(given)), ("NaN", torch.isnan(given))):
-                marked = _rows(wrong, inputs, every=True)
-                if marked and (held == "infinities" or (born is not None and not born.from_finite)):
-                    return f"{where}; rows {marked[:SHOWN]} of the batch hold {held}", marked
+    said, to_blame = blame([inputs], missing=born is not None and not born.from_finite)
+    if to_blame:
+        return f"{where}; {said}", to_blame
     return (f"{where}; in rows {rows[:SHOWN]} of the batch" if rows else where), rows
+
+
+def blame(batches: Sequence[tuple[Any, ...]], *, missing: bool = False) -> tuple[str, list[int]]:
+    """Rows of the inputs of some batches that hold numbers which no network bears; in words, and their places.
+
+    missing: NaN counts too. Tables may hold it for a value that is missing, and a network of theirs bears that.
+    """
+    kinds: dict[str, Callable[[Tensor], Tensor]] = {"infinities": torch.isinf}
+    kinds |= {"NaN": torch.isnan} if missing else {}
+    kinds |= {f"numbers above {HUGE:g}": lambda given: given.abs() > HUGE}
+    for held, test in kinds.items():
+        rows, before = list[int](), 0
+        for inputs in batches:
+            floats = [x for x in inputs if isinstance(x, Tensor) and x.is_floating_point() and x.ndim > 1]
+            rows += sorted({before + row for given in floats for row in _rows(test(given), inputs, every=True)})
+            before += _count(inputs) or 0
+        if rows:
+            return f"rows {rows[:SHOWN]} of the batch hold {held}", rows
+    return "", []
 
 
 class _Birth(NamedTuple):
@@ -141,9 +169,13 @@ def _plain(gradient: Tensor) -> Tensor:
     return gradient._values() if gradient.is_sparse else gradient
 
 
+def _count(inputs: tuple[Any, ...]) -> int | None:
+    return next((len(given) for given in inputs if isinstance(given, Tensor) and given.ndim), None)
+
+
 def _rows(wrong: Tensor, inputs: tuple[Any, ...], *, every: bool = False) -> list[int]:
     """Rows that `wrong` (rows, ...) marks. Where it marks all, that says nothing (unless `every`)."""
-    count = next((len(given) for given in inputs if isinstance(given, Tensor) and given.ndim), None)
+    count = _count(inputs)
     if not wrong.ndim or len(wrong) != count:
         return []
     marked: list[int] = wrong.reshape(count, -1).any(1).nonzero().flatten().tolist()

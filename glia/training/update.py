@@ -4,7 +4,7 @@ import json
 import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +16,7 @@ from glia.optim.build import set_lr
 from glia.optim.clip import Clip
 from glia.optim.schedules import Schedule
 from glia.seed import mix
-from glia.training.nonfinite import NonFinite, all_finite, bad_gradient, locate
+from glia.training.nonfinite import NonFinite, all_finite, bad_gradient, blame, locate, running_figures
 from glia.training.steps import Outcome, Step, unpack
 from glia.training.world import Summed, World, weights_of
 
@@ -109,7 +109,16 @@ class Update:
                 return Summed(total, 0.0, 0.0, odd=True), odd
             mean += value if rows == total else value * (rows / total)
             metric_sum += 0.0 if outcome.metric is None else outcome.metric.item()
+        if self.running and not all_finite(list(self.running.values())):
+            name, figure = next((n, f) for n, f in self.running.items() if not f.isfinite().all())
+            bad = f"the running figure {name}", figure[~figure.isfinite()][0].item(), "the loss was finite"
+            return Summed(total, 0.0, 0.0, odd=True), self._non_finite(at, group, *bad)
         return Summed(total, mean, metric_sum, odd=False), None
+
+    @cached_property
+    def running(self) -> dict[str, torch.Tensor]:
+        """Batch norm's figures, which a step may spoil while its loss is fine."""
+        return running_figures(self.model)
 
     def _together(self, seen: Summed, odd: NonFinite | None, at: Progress) -> tuple[Summed, NonFinite | None]:
         """The same of all processes; all end with the same error where one has one."""
@@ -142,8 +151,12 @@ class Update:
             return
         bad = bad_gradient(self.model)
         if bad is not None:
-            what, value, where = bad
-            raise NonFinite(at.step, at.epoch, value, where, what=what, batch=_places(group))
+            raise self._non_finite(at, group, *bad)
+
+    def _non_finite(self, at: Progress, group: list[Any], what: str, value: float, where: str) -> NonFinite:
+        said, rows = blame([_inputs(batch) for batch in group])
+        where = f"{where}; {said}" if said else where
+        return NonFinite(at.step, at.epoch, value, where, what=what, rows=rows, batch=_places(group))
 
     def _again(self, batch: Any, step: int) -> None:
         """The forward pass of this very step, with the noise that it had."""

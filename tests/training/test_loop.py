@@ -298,3 +298,10 @@ def test_noise_of_validation_is_that_of_its_epoch_after_a_cut_at_any_step() -> N
         left = fit(network(), (data, data), start=unpack(*whole[cut]), **run)
         figures = [m.figures["valid_loss"] for m in left if m.kind == "epoch"]
         assert figures == wanted[-len(figures) :], cut
+
+
+def test_a_rate_of_nothing_moves_nothing() -> None:
+    model = network()
+    before = copy.deepcopy(model.state_dict())
+    assert [m.lr for m in fit(model, problem(), lr=0.0)][-1] == 0.0
+    assert same(model.state_dict(), before)
