@@ -99,6 +99,8 @@ def _judged(
         return
     if poison.place in BORNE:
         yield f"a figure ended the run: {error}"
+    if poison.place == "overflow" and "first in the output of module" not in error.where:
+        yield f"the overflow was not found: {error}"
     if not error.where or not error.what:
         yield f"no place is named: {error}"
     # An average reaches no loss: it is seen at the end of an epoch, or in a snapshot. Moments reach weights first.

@@ -1,6 +1,7 @@
 """TensorBoard: the one place where its files are written, fed Moments as they come."""
 
 import math
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,11 @@ def tensorboard(folder: Path, rhythm: int, tell: Callable[[str], None]) -> Calla
         except OSError as error:
             tell(f"TensorBoard files are not written any more: {error}")
             writer = None
+        if moment.last and writer is not None:
+            writer.close()
 
+    # A writer has a thread and a file of its own; a run that is stopped or fails has no last Moment.
+    weakref.finalize(watch, writer.close)
     return watch
 
 

@@ -141,8 +141,7 @@ def fit(
                 with average.applied() if average else nullcontext():
                     figures |= validate(model, feed, step, precision, device, world)
                     is_best = best.update(figures, at.epoch, model)
-                if best.weights:
-                    sound.forget_first()
+                sound.forget_first(best.weights)
                 at.valid_losses.append(figures.get("valid_loss", figures["train_loss"]))
             rows, at.epoch, at.batch, at.done = at.rows, at.epoch + 1, 0, best.exhausted
             at.rows, at.loss_sum, at.metric_sum = 0, 0.0, 0.0

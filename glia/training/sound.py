@@ -44,9 +44,10 @@ class Sound:
         if next(_bad(self._kept()), None) is not None:
             self.model.load_state_dict(self.first, strict=False)
 
-    def forget_first(self) -> None:
-        """Better ones are kept elsewhere by now."""
-        self.first = {}
+    def forget_first(self, better: Mapping[str, Tensor]) -> None:
+        """The first weights are not needed once `better` ones are kept."""
+        if better:
+            self.first = {}
 
     def _weights(self) -> set[str]:
         return {name for name, _ in self.model.named_parameters()}
