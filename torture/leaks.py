@@ -73,23 +73,23 @@ def run(count: int, folder: Path, tell: Callable[[str], None]) -> Result:
     return Result(NAME, PROMISE, count * len(WORK), tuple(failed), time.monotonic() - began, figures)
 
 
-def watched(work: Callable[[], None], count: int) -> list[Held]:
+def watched(work: Callable[[], None], count: int, memory_kb: float = MEMORY_KB) -> list[Held]:
     """What is held after each of `count` repeats. What grew, by line of code, is printed when it did."""
     seen = []
     for _ in range(count):
         work()
         seen.append(Held.now())
-    if grown(seen):
+    if grown(seen, memory_kb):
         _print_growth(work)
     return seen
 
 
-def grown(seen: list[Held]) -> list[str]:
+def grown(seen: list[Held], memory_kb: float = MEMORY_KB) -> list[str]:
     """What did not stay as it was over the second half, in words: caches and pools fill in the first."""
     half = seen[len(seen) // 2 :]
     said = []
     rate = slope([one.memory_kb for one in half])
-    if rate > MEMORY_KB:
+    if rate > memory_kb:
         said.append(f"memory grows by {rate:.0f} kB a repeat")
     for name in ("files", "threads", "tensors", "hooks"):
         counts = [getattr(one, name) for one in half]
