@@ -111,8 +111,8 @@ class Update:
             metric_sum += 0.0 if outcome.metric is None else outcome.metric.item()
         if self.running and not all_finite(list(self.running.values())):
             name, figure = next((n, f) for n, f in self.running.items() if not f.isfinite().all())
-            bad = f"the running figure {name}", figure[~figure.isfinite()][0].item(), "the loss was finite"
-            return Summed(total, 0.0, 0.0, odd=True), self._non_finite(at, group, *bad)
+            spoilt = f"the running figure {name}", figure[~figure.isfinite()][0].item(), "the loss was finite"
+            return Summed(total, 0.0, 0.0, odd=True), self._non_finite(at, group, *spoilt)
         return Summed(total, mean, metric_sum, odd=False), None
 
     @cached_property
@@ -131,7 +131,9 @@ class Update:
         places = said["places"]
         where = f"{said['where']} (process {rank})"
         value = float(said["value"])
-        return seen, NonFinite(at.step, at.epoch, value, where, rows=range(len(places)), batch=places)
+        return seen, NonFinite(
+            at.step, at.epoch, value, where, what=said["what"], rows=range(len(places)), batch=places
+        )
 
     def _noise(self, step: int) -> int:
         """Dropout at step t is a function of (seed, t), whatever was drawn before; and of the process."""
@@ -200,7 +202,7 @@ def _places(group: list[Any]) -> list[int]:
 def _told(odd: NonFinite) -> str:
     """What the other processes need of an error, in few bytes."""
     places = [odd.batch[row] for row in odd.rows[:20]] if odd.batch else []
-    return json.dumps({"value": str(odd.value), "where": odd.where[:300], "places": places})
+    return json.dumps({"what": odd.what, "value": str(odd.value), "where": odd.where[:300], "places": places})
 
 
 def rows_of(batch: Any) -> int:
