@@ -12,10 +12,9 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from glia import disk
+from glia.data.formulas import disarmed
 from glia.errors import GliaError
 
-_RISKY = r"^[=+\-@\t\r\n]"  # what spreadsheets take for the start of a formula
-_NUMBER = r"^[+\-]?(\d+\.?\d*|\.\d+)([eE][+\-]?\d+)?$"
 _AHEAD = 2  # frames that may wait for the disk
 
 
@@ -65,22 +64,12 @@ class _Counted:
 def _csv(frames: Iterator[pl.DataFrame], file: IO[bytes], schema: pl.Schema, separator: str = ",") -> None:
     for number, frame in enumerate(frames):
         safe = frame.select(_harmless(frame[name], kind) for name, kind in frame.schema.items())
-        safe.columns = _headers(safe.columns)
+        safe.columns = disarmed(pl.Series(safe.columns, dtype=pl.String)).to_list()
         safe.write_csv(file, include_header=number == 0, separator=separator)
 
 
 def _tsv(frames: Iterator[pl.DataFrame], file: IO[bytes], schema: pl.Schema) -> None:
     _csv(frames, file, schema, "\t")
-
-
-def _headers(names: list[str]) -> list[str]:
-    """Names of columns, disarmed, and still each its own."""
-    safe: list[str] = []
-    for name in _harmless(pl.Series(names, dtype=pl.String), pl.String()):
-        while name in safe:
-            name = f"{name}_"
-        safe.append(name)
-    return safe
 
 
 def _harmless(cells: pl.Series, kind: pl.DataType) -> pl.Series:
@@ -93,10 +82,7 @@ def _harmless(cells: pl.Series, kind: pl.DataType) -> pl.Series:
         cells = cells.cast(pl.String)
     elif kind == pl.Binary:
         cells = cells.bin.encode("hex")
-    if cells.dtype != pl.String:
-        return cells
-    risky = cells.str.contains(_RISKY) & ~cells.str.contains(_NUMBER)
-    return ("'" + cells).alias(cells.name).zip_with(risky.fill_null(False), cells) if risky.any() else cells
+    return disarmed(cells) if cells.dtype == pl.String else cells
 
 
 def _lines(frames: Iterator[pl.DataFrame], file: IO[bytes], schema: pl.Schema) -> None:

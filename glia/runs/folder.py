@@ -17,13 +17,22 @@ from glia.errors import DamagedError, GliaError, nearest
 from glia.recipe import Recipe
 from glia.runs.plain import plain_files
 
+DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # such a folder cannot be copied to Windows
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def plain_name(text: str) -> str:
     """A safe folder name made from any text: letters, digits, dots and dashes."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:48]
-    return name.lower() or "run"
+    return f"run-{name}".lower() if DEVICE.fullmatch(name) else name.lower() or "run"
+
+
+def check_name(name: str) -> None:
+    """Raises GliaError for a name that could lead out of a folder, or that some system takes for a device."""
+    if not NAME.fullmatch(name):
+        raise GliaError("a run's name", got=repr(name[:80]), expected="letters, digits, '.', '_', '-'; at most 64")
+    if DEVICE.fullmatch(name) or name.endswith("."):
+        raise GliaError("a run's name", got=repr(name), expected="none that Windows keeps for itself")
 
 
 class RunFolder:
@@ -35,8 +44,7 @@ class RunFolder:
     @classmethod
     def create(cls, root: Path, name: str) -> "RunFolder":
         """A new folder below `root`: `name`, or `name-2`, `name-3` ... when that exists."""
-        if not NAME.fullmatch(name):
-            raise GliaError("a run's name", got=repr(name), expected="letters, digits, '.', '_', '-'; at most 64")
+        check_name(name)
         return cls(disk.new_folder(root, name))
 
     @classmethod

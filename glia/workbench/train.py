@@ -20,7 +20,7 @@ from glia.nn.init import initialise, lsuv
 from glia.recipe import Recipe
 from glia.report.tensorboard import tensorboard
 from glia.runs import checkpoint, machine
-from glia.runs.folder import RunFolder, plain_name
+from glia.runs.folder import RunFolder, check_name, plain_name
 from glia.seed import mix
 from glia.training.nonfinite import NonFinite
 from glia.training.steps import Step
@@ -103,6 +103,8 @@ def train(
     where it arose and in which rows), Stopped after Ctrl-C.
     """
     began = time.monotonic()
+    if name is not None:
+        check_name(name)  # before hours of work
     recipe = (recipe or Recipe()).updated(**settings, **({"model": model} if isinstance(model, str) else {}))
     if source is not None:
         recipe = recipe.updated(source=source)

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 import glia
 from glia.errors import GliaError
 from glia.foreign import archive, child, state
+from glia.models.build import build
 from tests.models.zoo import classes, image_facts
 
 
@@ -41,7 +42,7 @@ WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.ones(2, dty
 def test_a_resnet_of_ours_goes_through_a_pickle_into_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from glia.cli.main import main
 
-    source = glia.models.build.build("resnet8", image_facts(3, 16, 16), classes(3), seed=5)
+    source = build("resnet8", image_facts(3, 16, 16), classes(3), seed=5)
     torch.save(
         {"epoch": 3, "state_dict": source.state_dict(), "optimizer": {"state": {}, "lr": 0.1}}, tmp_path / "r.pt"
     )

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from glia import limits
+from glia.data.formulas import armed
 from glia.data.tables.source import MISSING_WORDS, Opened, Piece, ReadOptions, check_names, no_column, tidy
 from glia.data.tables.textfile import TextFile, complain, look
 from glia.errors import GliaError
@@ -116,7 +117,13 @@ def _pieces(
 
     def piece() -> Piece:
         frame = pl.DataFrame(dict(zip(names, zip(*cells))), schema=schema)
-        return Piece(name, decimal, tidy(frame), np.arange(done, done + len(cells)), np.array(where))
+        return Piece(
+            name,
+            decimal,
+            tidy(frame.select(map(armed, frame.get_columns()))),
+            np.arange(done, done + len(cells)),
+            np.array(where),
+        )
 
     cells: list[Row] = []
     where: list[int] = []
@@ -216,7 +223,8 @@ def _counts_up(cells: Row) -> bool:
 
 
 def _named(first: Row, source: str) -> tuple[str, ...]:
-    return check_names([cell.strip() or str(index) for index, cell in enumerate(first)], source)
+    names = armed(pl.Series([cell.strip() for cell in first], dtype=pl.String))
+    return check_names([name or str(index) for index, name in enumerate(names)], source)
 
 
 def _numbered(first: Row, options: ReadOptions, source: str) -> tuple[str, ...]:
