@@ -1,6 +1,7 @@
 """Recipe: what was asked. Typed settings with visible defaults, in and out of TOML; an unknown one is refused."""
 
 import ast
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,7 +49,7 @@ def _auto_or_number(value: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
-Sizes = Annotated[tuple[int, ...], BeforeValidator(_numbers)]
+Sizes = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(_numbers)]
 Epochs = Annotated[tuple[int, ...], BeforeValidator(_epochs)]
 Kinds = Annotated[dict[str, str], BeforeValidator(_kinds)]
 Limits = Annotated[dict[str, int], BeforeValidator(limits.parse)]
@@ -60,7 +61,7 @@ SHOWN = 80  # characters of a wrong value that a message quotes
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
 class Data(_Settings):
@@ -128,7 +129,7 @@ class Train(_Settings):
         None, description="rows a step; all: the whole training set"
     )
     optimizer: str | None = Field(None, description="name in `glia list optimizers`")
-    lr: Annotated[float | Literal["auto"], BeforeValidator(_auto_or_number)] = Field(
+    lr: Annotated[NotNegative | Literal["auto"], BeforeValidator(_auto_or_number)] = Field(
         "auto", description="learning rate; auto tests a range first"
     )
     schedule: str | None = Field(None, description="name in `glia list schedules`")
@@ -243,6 +244,9 @@ class Recipe(_Settings):
 def _parsed(text: str, name: str, raised: limits.Raised) -> dict[str, Any]:
     """TOML of no more than the usual depth."""
     depth = limits.most("depth", raised)
+    many = GliaError(f"{name}: settings within settings within settings", expected=f"at most {depth} levels")
+    if re.search(rf"([\w\"'-]+\s*\.\s*){{{depth}}}", text):  # tomllib takes a.a.a.a... in time that grows as its square
+        raise many
     try:
         sections = tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, or a number of more digits than Python turns into one
@@ -250,7 +254,7 @@ def _parsed(text: str, name: str, raised: limits.Raised) -> dict[str, Any]:
     except RecursionError:
         sections = None
     if sections is None or not limits.depth_within(sections, depth):
-        raise GliaError(f"{name}: lists within lists within lists", expected=f"at most {depth} levels")
+        raise many
     return sections
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import safetensors.torch
 import torch
@@ -125,8 +126,9 @@ def test_recipes_of_the_wrong_kind(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     for data, says in (
         (b"# " + b"x" * 1_000_000, "too many bytes of a recipe"),
-        (b"[data]\nsource = " + b"[" * 10_000 + b"]" * 10_000, "lists within lists"),
-        (b"[data]\nsource = " + b"[" * 40 + b"]" * 40, "lists within lists"),
+        (b"[data]\nsource = " + b"[" * 10_000 + b"]" * 10_000, "settings within settings"),
+        (b"[data]\nsource = " + b"[" * 40 + b"]" * 40, "settings within settings"),
+        (b".".join([b"a"] * 300_000) + b" = 1", "settings within settings"),
         (b"\xff\xfe", "is no recipe"),
         (b"a = " + b"1" * 5000, "is not valid TOML"),
     ):
@@ -149,3 +151,64 @@ def test_zeros_where_text_should_be(tmp_path: Path) -> None:
     path.write_bytes(b"a,b\n" + b"1,2\n" * 2000 + bytes(500))
     with pytest.raises(GliaError, match="line 2002: a zero byte"):
         load(path)
+
+
+def test_folders_that_differ_by_a_number(tmp_path: Path) -> None:
+    for name in ("dog", "dog2", "dog10", "9" * 200):
+        (tmp_path / name).mkdir()
+        for i in range(4):
+            Image.new("L", (8, 8), i + len(name)).save(tmp_path / name / f"p{i}.png")
+    classes = glia.prepare(str(tmp_path)).task.classes
+    assert classes == ("9" * 200, "dog", "dog2", "dog10")
+
+
+def test_half_a_character(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    for text in ('{"a": "\\ud800"}', '{"\\uDFFF": 1}'):
+        path.write_text('{"a": "\\ud83d\\ude00"}\n' + text + "\n")
+        with pytest.raises(GliaError, match="line 2: half of a character"):
+            load(path)
+
+
+def test_dates_that_no_calendar_has(tmp_path: Path) -> None:
+    days = pl.Series("day", [-2_000_000, 0, 10_000_000], dtype=pl.Int32).cast(pl.Date)
+    pl.DataFrame({"day": days}).write_parquet(tmp_path / "t.parquet")
+    assert [None if d is None else d.year for d in load(tmp_path / "t.parquet")["day"].to_list()] == [None, 1970, None]
+
+
+def test_a_panic_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    path = tmp_path / "t.parquet"
+    pl.DataFrame({"a": [1, 2]}).write_parquet(path)
+
+    def panic(*given: Any, **named: Any) -> None:
+        os.write(2, b"thread 'polars' panicked at mod.rs:1\n")
+        raise pl.exceptions.PanicException("range end index 6432 out of range")
+
+    monkeypatch.setattr(pl, "scan_parquet", panic)
+    with pytest.raises(GliaError, match="cannot be read as Parquet; got range end"):
+        load(path)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("kind", ["U1", "datetime64[s]", complex])
+def test_arrays_of_no_numbers(tmp_path: Path, kind: Any) -> None:
+    np.savez(tmp_path / "a.npz", x=np.ones((8, 4, 4)).astype(int).astype(kind), y=np.arange(8) % 2)
+    with pytest.raises(GliaError, match="holds no pictures; got values of type"):
+        glia.prepare(str(tmp_path / "a.npz"))
+
+
+def test_settings_beyond_sense(tmp_path: Path) -> None:
+    for settings in ({"lr": float("inf")}, {"lr": "nan"}, {"hidden": "8,0"}, {"weight_decay": float("inf")}):
+        with pytest.raises(GliaError, match=f"setting {next(iter(settings))}"):
+            Recipe.of(**settings)
+    with pytest.raises(GliaError, match="cannot be looked at; got File name too long"):
+        glia.prepare("x" * 5000)
+    with pytest.raises(GliaError, match="does not fit in memory"):
+        glia.build("mlp", glia.prepare("iris"), hidden=[10**13])
+
+
+def test_a_run_file_of_another_kind(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("")
+    (tmp_path / "status.json").write_text("1.5")
+    with pytest.raises(GliaError, match="status.json cannot be read; got float"):
+        glia.resume(tmp_path)

@@ -33,7 +33,13 @@ def build(name: str, facts: Facts, task: Task, *, seed: int = 0, **options: Any)
     generator = torch.Generator().manual_seed(mix(seed, "weights"))
     # torch's layers draw first weights of their own from the global generator: leave that as it was.
     with torch.random.fork_rng(devices=[]):
-        return make(facts, task, generator, **{**entry.facts.get("size", {}), **options})
+        try:
+            return make(facts, task, generator, **{**entry.facts.get("size", {}), **options})
+        except (RuntimeError, MemoryError, OverflowError) as error:
+            if not isinstance(error, RuntimeError) or "allocat" in str(error) or "overflow" in str(error):
+                size = ", ".join(f"{name}={value}" for name, value in options.items()) or "its usual size"
+                raise GliaError(f"a {entry.name} of {size} does not fit in memory", hint="a smaller one") from None
+            raise
 
 
 def build_for(name: str, data: Prepared | None = None, *, seed: int = 0, **options: Any) -> nn.Module:

@@ -99,6 +99,7 @@ def peak_memory_bytes() -> int:
 
 def numerics(description: dict[str, Any]) -> dict[str, Any]:
     """The part of a description that decides the last bits of a sum, under flat names."""
+    description = description if isinstance(description, dict) else {}
     versions, variables = _part(description, "versions"), _part(description, "environment")
     plain = {key: description[key] for key in DECIDING if key in description}
     chosen = {name: variables.get(name) for name in CHOOSING} if "environment" in description else {}
@@ -112,6 +113,7 @@ def numerics(description: dict[str, Any]) -> dict[str, Any]:
 
 def surroundings(description: dict[str, Any]) -> dict[str, Any]:
     """What else may explain a difference: Python, platform, the program's own state, other variables."""
+    description = description if isinstance(description, dict) else {}
     versions, variables = _part(description, "versions"), _part(description, "environment")
     plain = {key: description[key] for key in ALONGSIDE if key in description}
     plain |= {name: value for name, value in versions.items() if name not in COMPUTING}

@@ -55,12 +55,19 @@ def with_full_paths(recipe: Recipe) -> Recipe:
     full = {}
     for name in ("source", "valid", "test"):
         value = getattr(recipe.data, name)
-        if isinstance(value, str | Path) and Path(value).exists():
+        if isinstance(value, str | Path) and _exists(value, name):
             full[name] = str(Path(value).resolve())
     weights = recipe.model.pretrained
-    if weights is not None and Path(weights).exists():
+    if weights is not None and _exists(weights, "pretrained"):
         full["pretrained"] = str(Path(weights).resolve())
     return recipe.updated(**full)
+
+
+def _exists(path: str | Path, setting: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError as error:  # too long a name, no right to look
+        raise GliaError(f"{setting} {str(path)[:80]!r} cannot be looked at", got=error.strerror) from None
 
 
 def open_reader(kind: str, fitted: dict[str, Any]) -> Reader:

@@ -1,9 +1,11 @@
 """Arrays of pictures and labels from where they lie: .npz and .npy files, Python objects, scikit-learn's digits."""
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,10 @@ _PICTURES = frozenset({"x", "images", "image", "imgs", "pictures", "data"})
 _LABELS = frozenset({"y", "labels", "label", "targets", "target"})
 _CLASS_NAMES = frozenset({"classes", "class_names", "label_names", "names"})
 HARMLESS_BYTES = 100_000_000  # arrays that are smaller need no limit on how tightly they are packed
-_BROKEN = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
+_BROKEN = (
+    *(OSError, ValueError, EOFError, KeyError, TypeError, SyntaxError, RuntimeError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, TokenError),
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class Arrays:
     channels_first: bool = False
     target: str = "label"
     notes: tuple[str, ...] = ()
+    called: str = "the arrays"
 
 
 def is_array_source(source: Any, raised: limits.Raised = limits.USUAL) -> bool:
@@ -97,14 +103,14 @@ def _from_npz(path: Path, target: Sequence[str], labelled: bool, raised: limits.
             notes.append(f"{name} has no labels and is left out.")
             continue
         label = found if found and part == "" else label
-        parts.append(_labelled(part, name, found if labelled else None, stored))
+        parts.append(_labelled(path, part, name, found if labelled else None, stored))
     texts = (array for name, array in stored.items() if name.lower() in _CLASS_NAMES and array.dtype.kind == "U")
-    return Arrays(parts, tuple(map(str, next(texts, ()))), target=label, notes=tuple(notes))
+    return Arrays(parts, tuple(map(str, next(texts, ()))), target=label, notes=tuple(notes), called=str(path))
 
 
-def _labelled(part: str, pictures: str, labels: str | None, stored: dict[str, Array]) -> Part:
+def _labelled(path: Path, part: str, pictures: str, labels: str | None, stored: dict[str, Array]) -> Part:
     y = None if labels is None else stored[labels]
-    _same_length(stored[pictures], y, f"{pictures} and {labels}")
+    _same_length(stored[pictures], y, f"{path}: {pictures} and {labels}")
     return Part(part, stored[pictures], y)
 
 
@@ -134,7 +140,7 @@ def _from_npy(path: Path, labelled: bool, raised: limits.Raised) -> Arrays:
     if not labelled or part is None:
         if labelled:
             raise GliaError(f"no labels beside {path.name}", expected="x.npy with y.npy, or images.npy with labels.npy")
-        return Arrays([Part("", _load(path, raised)[path.stem], None)])
+        return Arrays([Part("", _load(path, raised)[path.stem], None)], called=str(path))
     parts = []
     for other in [""] if part == "" else ["train", "valid", "test"]:
         x = next(
@@ -142,10 +148,10 @@ def _from_npy(path: Path, labelled: bool, raised: limits.Raised) -> Arrays:
         )
         y = next((name for name in files if _part(name, _LABELS) == other), None)
         if x is not None and y is not None:
-            parts.append(_labelled(other, x, y, _load(files[x], raised) | _load(files[y], raised)))
+            parts.append(_labelled(files[x], other, x, y, _load(files[x], raised) | _load(files[y], raised)))
         elif x is not None and other == part:
             raise GliaError(f"no labels beside {path.name}", expected=f"{path.stem.replace('x', 'y')}.npy")
-    return Arrays(parts)
+    return Arrays(parts, called=str(path))
 
 
 def _same_length(pictures: Array, labels: Array | None, what: str) -> None:
@@ -219,7 +225,7 @@ def _bytes(array: tuple[tuple[int, ...], np.dtype[Any]]) -> int:
 
 def _whole(path: Path, array: tuple[tuple[int, ...], np.dtype[Any]], left: int) -> None:
     """The numbers that the header promises are there. Raises ValueError."""
-    if any(side < 0 for side in array[0]):
+    if any(type(side) is not int or side < 0 for side in array[0]):
         raise ValueError(f"a shape of {array[0]}")
     if not array[1].hasobject and _bytes(array) > left:
         raise ValueError(f"{array[0]} numbers of {array[1].itemsize} bytes are promised, {left:,} bytes are there")

@@ -14,6 +14,8 @@ _RANGES = ((0, 1), (-1, 1), (0, 16), (0, 255), (0, 65535))  # of values, as peop
 
 def channels_first(pictures: Array, prefer: bool) -> Array:
     """(N, C, H, W) view of pictures in any of the layouts of `Part`; C is 1, 3 or 4."""
+    if pictures.dtype.kind not in "buif":
+        raise GliaError("this array holds no pictures", got=f"values of type {pictures.dtype}", expected="numbers")
     if pictures.ndim == 3 and 0 not in pictures.shape[1:]:
         return pictures[:, None]
     if pictures.ndim == 4 and 0 not in pictures.shape[1:]:

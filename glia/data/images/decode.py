@@ -2,6 +2,7 @@
 
 import io
 import stat
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .bmp .gif .webp .tif .tiff .ppm .pgm .pbm .pnm .avif .jp2 .tga".split()
 )
 LARGE_PIXELS = 8_000_000  # from here on pictures are decoded one after another: many at once would fill the memory
+STRIP_PIXELS = 2_000_000
+_FROM_SIXTEEN = np.rint(np.arange(65536) / 257).astype(np.uint8)
 _one_by_one = Lock()
 _ORIENTATION = 274  # the EXIF tag; values 5 to 8 turn the picture on its side
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
@@ -139,26 +142,49 @@ def _draft(image: Image.Image, size: tuple[int, int]) -> None:
 
 
 def _plain(image: Image.Image, channels: int) -> Image.Image:
-    """The picture in mode L or RGB."""
-    if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_eight_bits(np.asarray(image)))
+    """The picture in mode L or RGB; a large one strip by strip, as RGBA and floats are many times as large."""
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode == mode and not image.has_transparency_data:
+        return image
+    rows = max(1, STRIP_PIXELS // image.width)
+    strips = [(0, top, image.width, min(top + rows, image.height)) for top in range(0, image.height, rows)]
+    scale = _scale(image.crop(box) for box in strips) if image.mode.startswith("I") or image.mode == "F" else None
+    out = Image.new(mode, image.size)
+    for box in strips:
+        out.paste(_plain_strip(image.crop(box), mode, scale), box)
+    return out
+
+
+def _plain_strip(image: Image.Image, mode: str, scale: tuple[int, int] | None) -> Image.Image:
+    if scale is not None:
+        image = Image.fromarray(_eight_bits(np.asarray(image), *scale))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    return image.convert("L" if channels == 1 else "RGB")
+    return image.convert(mode)
 
 
-def _eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """16-bit values by the factor 257; values within 0..255 as they are, floats within 0..1 as shares of white."""
-    numbers = values.astype(np.float64)
-    if not np.isfinite(numbers).all() or numbers.min() < 0 or numbers.max() > 65535:
+def _scale(strips: Iterable[Image.Image]) -> tuple[int, int]:
+    """(factor, divisor) to 0..255: 16-bit values by 257; within 0..255 as they are; floats within 0..1 as shares of
+    white."""
+    low, high, shares = 0.0, 0.0, False
+    for strip in strips:
+        values = np.asarray(strip)
+        if values.dtype == np.uint16:
+            return 1, 257
+        if not np.isfinite(values).all():
+            raise Unreadable("values outside 0..65535")
+        low, high, shares = min(low, float(values.min())), max(high, float(values.max())), values.dtype.kind == "f"
+    if low < 0 or high > 65535:
         raise Unreadable("values outside 0..65535")
-    if values.dtype == np.uint16 or numbers.max() > 255:
-        numbers = numbers / 257
-    elif values.dtype.kind == "f" and numbers.max() <= 1:
-        numbers = numbers * 255
-    return np.rint(numbers).astype(np.uint8)
+    return (1, 257) if high > 255 else (255, 1) if shares and high <= 1 else (1, 1)
+
+
+def _eight_bits(values: NDArray[np.generic], factor: int, divisor: int) -> NDArray[np.uint8]:
+    if values.dtype == np.uint16:
+        return _FROM_SIXTEEN[values]
+    return np.rint(values.astype(np.float64) * factor / divisor).astype(np.uint8)
 
 
 def _fitted(image: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -75,7 +75,13 @@ def joined(first: Listing, second: Listing) -> Listing:
 def natural(text: str) -> tuple[object, ...]:
     """Sort key by which "img2" comes before "img10"."""
     pieces = re.split(r"([0-9]+)", text.casefold())
-    return (*(int(piece) if i % 2 else piece for i, piece in enumerate(pieces)), text)
+    # A number by its length, then its digits: it may have more of them than Python turns into an int.
+    return tuple(_value(piece) if i % 2 else piece for i, piece in enumerate(pieces)), text
+
+
+def _value(digits: str) -> tuple[int, str]:
+    plain = digits.lstrip("0")
+    return len(plain), plain
 
 
 def by_class_folders(root: Path, target: str = "class") -> Listing:

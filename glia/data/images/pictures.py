@@ -77,11 +77,13 @@ def from_files(listing: Listing, size: int | None, bad_limit: float, raised: lim
     """Read every file of a listing once. More than `bad_limit` of them unreadable is a GliaError."""
     known = headers(listing.paths, raised)
     good = [header for header in known if isinstance(header, Header)]
-    _within_limit(listing.names, {i: why for i, why in enumerate(known) if isinstance(why, str)}, bad_limit)
+    _within_limit(
+        listing.names, {i: why for i, why in enumerate(known) if isinstance(why, str)}, bad_limit, listing.root
+    )
     channels = 1 if all(header.grey for header in good) else 3
     target = chosen_size(good, size)
     seen = scan(listing.paths, known, channels, target, raised)
-    _within_limit(listing.names, seen.broken, bad_limit)
+    _within_limit(listing.names, seen.broken, bad_limit, listing.root)
     kept = listing.only(seen.kept)
     dropped = tuple(
         dropped_card(listing.names[i], f"unreadable: {why}", 1) for i, why in list(seen.broken.items())[:100]
@@ -122,7 +124,7 @@ def from_arrays(found: Arrays, size: int | None, target: Sequence[str], asked: s
     answered = np.array([all(cells) for cells in zip(*answers.values())])
     names = [f"{part.name} {i}".strip() for part in parts for i in range(len(part.pictures))]
     broken = {int(i): "NaN or infinite values" for i in np.flatnonzero(~sound)}
-    _within_limit(names, broken, bad_limit)
+    _within_limit(names, broken, bad_limit, found.called)
     keep = np.flatnonzero(sound & answered).tolist()
     channels = 1 if all(part.pictures.shape[1] == 1 for part in parts) else 3
     known = [header for part in parts for header in [_header(part.pictures)] * len(part.pictures)]
@@ -199,11 +201,11 @@ def renamed(cells: list[str], names: Sequence[str]) -> list[str]:
     return [numbered[cell] for cell in cells] if names and set(cells) <= set(numbered) else cells
 
 
-def _within_limit(names: Sequence[str], broken: dict[int, str], limit: float) -> None:
+def _within_limit(names: Sequence[str], broken: dict[int, str], limit: float, where: object) -> None:
     if not names:
-        raise GliaError("there are no pictures", expected="some of each class")
+        raise GliaError(f"there are no pictures in {where}", expected="some of each class")
     if len(broken) > limit * len(names) or len(broken) == len(names):
-        what = f"{len(broken)} of {len(names)} pictures cannot be read: {_named(names, broken)}"
+        what = f"{len(broken)} of {len(names)} pictures in {where} cannot be read: {_named(names, broken)}"
         raise GliaError(what, expected=f"at most {limit:.0%}", hint="repair or remove them, or a higher bad_limit")
 
 

@@ -1,5 +1,8 @@
 """Parquet and Arrow (Feather, IPC) files."""
 
+import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +27,7 @@ def open_columnar(path: Path, options: ReadOptions, form: str) -> Opened:
         else:
             scan = pl.read_ipc_stream(path).lazy()
         schema = scan.collect_schema()
+        promised = int(scan.select(pl.len()).collect().item())
     limits.check("columns", len(schema), path, options.limits)
     names = check_names(schema.names(), str(path))
     decimal = options.decimal or "."
@@ -33,6 +37,7 @@ def open_columnar(path: Path, options: ReadOptions, form: str) -> Opened:
         columns=names,
         format={"format": form},
         pieces=lambda rows: _pieces(scan, path, form, decimal, rows),
+        rows=promised,
     )
 
 
@@ -60,10 +65,36 @@ def frame_pieces(frame: pl.DataFrame, name: str, decimal: str, rows: int, first:
 
 
 @contextmanager
+def _panics_unsaid() -> Iterator[None]:
+    """On a damaged file polars may write on the error output, below Python, and then raise PanicException.
+
+    What is written meanwhile is held back, and goes out if nothing was raised.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        panicked = False
+        try:
+            yield
+        except pl.exceptions.PanicException:
+            panicked = True
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            said.seek(0)
+            while not panicked and (block := said.read(1 << 16)):
+                os.write(2, block)
+
+
+@contextmanager
 def _complain(path: Path, form: str) -> Iterator[None]:
     try:
-        yield
-    except (pl.exceptions.PolarsError, OSError) as fault:
+        with _panics_unsaid():
+            yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, MemoryError) as fault:
         first_line = str(fault).strip().split("\n")[0][:160]
         hint = "the file may be cut short: fetch or write it again"
         raise GliaError(f"{path} cannot be read as {form}", got=first_line, hint=hint) from None

@@ -1,6 +1,7 @@
 """Tables of JSON: one object a line, or one list of objects."""
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -15,6 +16,7 @@ from glia.data.tables.textfile import TextFile, complain, look
 from glia.errors import GliaError
 
 Record = dict[str, Any]
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # UTF-16 spells rare signs in two halves, each of which is no sign
 _DEEPER = limits.raising("depth", 100)
 
 
@@ -80,6 +82,11 @@ def _parse(text: str, place: str, depth: int) -> Any:
         raise deep from None
     if not limits.depth_within(value, depth):
         raise deep
+    if _HALF.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise GliaError(f"{place}: half of a character, such as \\ud800", expected="both halves") from None
     return value
 
 

@@ -65,6 +65,7 @@ def pieces(opened: Opened, rows: int) -> Iterator[Piece]:
 def read(opened: Opened, raised: limits.Raised = limits.USUAL) -> Piece:
     """All rows at once. raised: what of glia.limits the user raised."""
     taken, rows = [], 0
+    limits.check("cells", (opened.rows or 0) * len(opened.columns), opened.name, raised)
     for piece in pieces(opened, READ_ROWS):
         rows += len(piece)
         limits.check("cells", rows * len(opened.columns), opened.name, raised)

@@ -80,6 +80,7 @@ class Opened:
     format: dict[str, Any]
     pieces: Callable[[int], Iterator[Piece]]
     notes: tuple[str, ...] = ()
+    rows: int | None = None  # as the file says
     targets: tuple[str, ...] = field(default=())  # columns that the source itself calls the answer
 
 
@@ -106,6 +107,9 @@ def _tidy_column(series: pl.Series) -> pl.Series:
         series = series.dt.total_microseconds() / 1e6
     elif kind == pl.Time:
         series = series.cast(pl.Int64) / 1e9
+    elif kind == pl.Date or isinstance(kind, pl.Datetime):
+        years = series.dt.year()
+        series = series.set((years < 1) | (years > 9999), None)  # no date that can be written down: damage
     if series.dtype == pl.String:
         text = series.str.strip_chars()
         return text.set(text.is_in(MISSING_WORDS).fill_null(False), None)
