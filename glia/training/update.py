@@ -109,7 +109,7 @@ class Update:
                 return Summed(total, 0.0, 0.0, odd=True), odd
             mean += value if rows == total else value * (rows / total)
             metric_sum += 0.0 if outcome.metric is None else outcome.metric.item()
-        if self.running and not all_finite(list(self.running.values())):
+        if self.running and not all_finite(self.running_tensors):
             name, figure = next((n, f) for n, f in self.running.items() if not f.isfinite().all())
             spoilt = f"the running figure {name}", figure[~figure.isfinite()][0].item(), "the loss was finite"
             return Summed(total, 0.0, 0.0, odd=True), self._non_finite(at, group, *spoilt)
@@ -119,6 +119,10 @@ class Update:
     def running(self) -> dict[str, torch.Tensor]:
         """Batch norm's figures, which a step may spoil while its loss is fine."""
         return running_figures(self.model)
+
+    @cached_property
+    def running_tensors(self) -> list[torch.Tensor]:
+        return list(self.running.values())
 
     def _together(self, seen: Summed, odd: NonFinite | None, at: Progress) -> tuple[Summed, NonFinite | None]:
         """The same of all processes; all end with the same error where one has one."""
