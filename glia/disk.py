@@ -233,7 +233,7 @@ def _fill(draft: Path, contents: dict[str, bytes]) -> None:
         sync_folder(folder)
 
 
-def _found(target: Path) -> Path:
+def located(target: Path) -> Path:
     """The folder, or where a writer that is between its two renames (or was killed there) has put it aside."""
     if target.is_dir():
         return target
@@ -250,7 +250,7 @@ def _written(folder: Path) -> int:
 
 def folder_exists(target: Path) -> bool:
     """Is there a folder to read, under its name or put aside?"""
-    return _found(target).is_dir()
+    return located(target).is_dir()
 
 
 def read_folder(target: Path) -> dict[str, bytes]:
@@ -259,13 +259,13 @@ def read_folder(target: Path) -> dict[str, bytes]:
     Raises DamagedError when anything is missing, cut short or changed.
     """
     while True:
-        folder = _found(target)
+        folder = located(target)
         before = _manifest_bytes(folder)
         try:
             return _compared(folder)
         except DamagedError:
             # Another process may just have replaced the folder while it was read: then there is a new one to read.
-            if _manifest_bytes(_found(target)) == before:
+            if _manifest_bytes(located(target)) == before:
                 raise
 
 
@@ -290,6 +290,15 @@ def _compared(folder: Path) -> dict[str, bytes]:
     except (OSError, KeyError, TypeError) as error:
         raise DamagedError(f"{folder} is not whole", got=f"{type(error).__name__}: {error}") from None
     return contents
+
+
+def discard_folder(folder: Path) -> None:
+    """Delete a folder that is not wanted any more: no half of it is ever seen under its name."""
+    with _explained(folder):
+        draft = folder.with_name(f".tmp-{folder.name}-{_token()}")
+        os.rename(folder, draft)
+        sync_folder(folder.parent)
+    remove_folder(draft)
 
 
 def remove_folder(folder: Path) -> None:
@@ -384,6 +393,7 @@ class Log:
                 os.ftruncate(self._handle, keep)
             sync_folder(path.parent)
         self._sum, self._waiting, self._length = hashlib.sha256(content[:keep]), bytearray(), keep
+        self._synced = -1
 
     @property
     def sha256(self) -> str:
@@ -411,8 +421,10 @@ class Log:
     def sync(self) -> int:
         """Everything so far is on the disk; returns the length in bytes, for a checkpoint to record."""
         self._flush()
-        with _explained(self.path):
-            os.fsync(self._handle)
+        if self._length != self._synced:
+            with _explained(self.path):
+                os.fsync(self._handle)
+            self._synced = self._length
         return self._length
 
     def close(self) -> None:

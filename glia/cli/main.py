@@ -111,6 +111,14 @@ def report(run: RunArgument) -> None:
 
 
 @app.command()
+def verify(run: RunArgument) -> None:
+    """Compare every file of a run with what was written there: whole, damaged, changed since, or unknown."""
+    from glia.cli import verify as verb
+
+    verb.run(run)
+
+
+@app.command()
 def export(
     run: RunArgument,
     out: Annotated[Path, typer.Argument(help="model.onnx, or model.pt2 for torch.export")],

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from glia.catalog import entry as catalog
+from glia.runs.verify import damaged
 
 Json = dict[str, Any]
 Floats = NDArray[np.float64]
@@ -60,7 +61,7 @@ class RunFiles:
 
 def read_run(folder: Path) -> RunFiles:
     """Read what is there of the run in `folder`."""
-    unread: list[str] = []
+    unread = damaged(folder, checkpoints=False)
 
     def mapping(name: str) -> Json:
         return _load(folder, name, _json, dict, unread)
@@ -94,7 +95,7 @@ def read_run(folder: Path) -> RunFiles:
 def _load(folder: Path, name: str, read: Callable[[Path], Any], kind: type, unread: list[str]) -> Any:
     """What `read` makes of a file; an empty `kind` when the file is absent, or damaged (then named in `unread`)."""
     path = folder / name
-    if not path.is_file():
+    if not path.is_file() or name in unread:
         return kind()
     try:
         value = read(path)
@@ -150,7 +151,7 @@ def _lines(path: Path) -> Iterator[Json]:
 def _chart(folder: Path, unread: list[str]) -> tuple[list[Json], dict[str, Floats]]:
     """Epoch lines in order, and the columns of the step lines. A step that was run twice counts as run last."""
     path = folder / "chart.jsonl"
-    if not path.is_file():
+    if not path.is_file() or path.name in unread:
         return [], {}
     epochs: dict[float, Json] = {}
     steps: dict[float, tuple[float, float, float]] = {}

@@ -2,30 +2,34 @@
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from glia import disk
 from glia.errors import DamagedError
+from glia.runs import seals
 from glia.runs.packing import pack, unpack
 
 KEEP = 2
 _NAME = re.compile(r"step-(\d{9})")
 
 
-def save(run: Path, step: int, state: dict[str, Any]) -> Path:
+def save(run: Path, step: int, state: dict[str, Any], logs: Sequence[disk.Log] = ()) -> Path:
     """Write ``run/checkpoints/step-...`` whole or not at all, then drop all but the newest two.
 
+    logs: of the run; they are sealed as they are now.
     Any of a later step was passed over as damaged when the run went on from an earlier one: it goes too.
     """
     folder = run / "checkpoints" / f"step-{step:09d}"
     skeleton, tensors = pack(state)
     disk.write_folder(folder, {"state.json": skeleton, "state.safetensors": tensors})
-    found = _newest_first(run)
+    # Between the two: what must be there is sealed when it is, and let go before it goes.
+    seals.note(run, logs, f"checkpoints/{folder.name}", instead_of="checkpoints/")
+    found = [one for one in _newest_first(run) if one.is_dir()]
     here = found.index(folder)
     for old in found[:here] + found[here + KEEP :]:
-        disk.remove_folder(old)
+        disk.discard_folder(old)
     return folder
 
 

@@ -5,7 +5,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ import safetensors.torch
 from torch import Tensor
 
 from glia import disk
-from glia.errors import DamagedError, GliaError, nearest
+from glia.errors import DamagedError, DiskError, GliaError, nearest
 from glia.recipe import Recipe
+from glia.runs import seals
 from glia.runs.plain import plain_files
 
 DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # such a folder cannot be copied to Windows
@@ -71,17 +72,29 @@ class RunFolder:
                 if folder.is_dir():
                     disk.tidy(folder)
             yield
+            with suppress(DiskError):  # only housekeeping: until it comes through, old files pass for new ones
+                seals.settle(self.path)
+
+    def write(self, name: str, content: bytes | str) -> None:
+        """A plain file of the run, sealed."""
+        seals.write(self.path, name, content.encode() if isinstance(content, str) else content)
 
     def write_json(self, name: str, value: Any) -> None:
-        disk.write_json(self.path / name, value)
+        self.write(name, disk.as_json(value))
+
+    def write_folder(self, name: str, files: dict[str, bytes]) -> None:
+        """A folder of the run, with a manifest; from now on it must be there."""
+        disk.write_folder(self.path / name, files)
+        seals.note(self.path, folder=name)
 
     def read_json(self, name: str, default: Any = None) -> Any:
-        """A JSON file of the run; `default` where the run has none."""
+        """A JSON file of the run; `default` where the run has none. Raises DamagedError where it is not as written."""
         path = self.path / name
-        if not path.is_file():
+        content = seals.checked(self.path, name)
+        if content is None:
             return default
         try:
-            value = json.loads(path.read_bytes())
+            value = json.loads(content)
         except (OSError, ValueError, RecursionError) as error:
             raise DamagedError(f"{path} cannot be read", got=error) from None
         if default is not None and not isinstance(value, type(default)):
@@ -92,23 +105,20 @@ class RunFolder:
     def recipe(self) -> Recipe:
         path = self.path / "recipe.toml"
         try:
-            return Recipe.from_toml(path.read_text("utf-8"), str(path))
-        except (OSError, UnicodeDecodeError) as error:
+            content = seals.checked(self.path, path.name)
+            return Recipe.from_toml((content or b"").decode(), str(path))
+        except UnicodeDecodeError as error:
             raise DamagedError(f"{path} cannot be read", got=error) from None
 
     def chart(self) -> Iterator[dict[str, Any]]:
         """The lines of chart.jsonl; a last line that a kill cut short is left out."""
-        path = self.path / "chart.jsonl"
-        if not path.is_file():
-            return
-        with path.open("rb") as lines:
-            for line in lines:
-                try:
-                    value = json.loads(line)
-                except (ValueError, RecursionError):
-                    return
-                if isinstance(value, dict):
-                    yield value
+        for line in (seals.checked(self.path, "chart.jsonl") or b"").splitlines():
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError):
+                return
+            if isinstance(value, dict):
+                yield value
 
     def history(self) -> dict[str, list[float]]:
         """Figures by epoch: ``{"epoch": [...], "train_loss": [...], "valid_loss": [...], ...}``."""
@@ -123,7 +133,7 @@ class RunFolder:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(history)
         writer.writerows(zip(*history.values(), strict=True))
-        disk.write_file(self.path / "history.csv", text.getvalue())
+        self.write("history.csv", text.getvalue())
 
     def save_model(self, parts: dict[str, Any], weights: dict[str, dict[str, Tensor]]) -> None:
         """model/: `parts` as JSON files, each of `weights` as safetensors, one manifest over all."""
@@ -131,7 +141,7 @@ class RunFolder:
         for name, tensors in weights.items():
             own = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
             files[f"{name}.safetensors"] = safetensors.torch.save(own)
-        disk.write_folder(self.path / "model", files)
+        self.write_folder("model", files)
 
     def load_model(self, weights: str = "best") -> tuple[dict[str, Any], dict[str, Tensor]]:
         """(parts, tensors) that `save_model` wrote, verified; "best" or "last" weights."""

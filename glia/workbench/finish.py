@@ -6,7 +6,6 @@ from typing import Any
 
 import safetensors.torch
 
-from glia import disk
 from glia.data.facts import facts_to_dict
 from glia.errors import DiskError
 from glia.predict.jobs import JOBS, ROWS, Judged, job_of
@@ -60,13 +59,13 @@ def finish(folder: RunFolder, session: Session, tell: Tell) -> None:
     given = session.recipe.data
     source = {"test": given.test, "valid": given.valid}.get(last) or given.source
     files |= job.examples(found[last], rows, session.data, source)
-    disk.write_folder(folder.path / "predictions", files)
+    folder.write_folder("predictions", files)
 
 
 def write_report(folder: RunFolder, tell: Tell) -> None:
     """The page is a convenience: if the disk refuses it, the run is none the worse."""
     try:
-        disk.write_file(folder.path / "report.html", render(folder.path))
+        folder.write("report.html", render(folder.path))
     except DiskError as error:
         tell(str(error))
 

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from glia import disk
 from glia.data.prepared import Reader
 from glia.data.task import Task
 from glia.errors import GliaError
@@ -121,9 +120,8 @@ class Run:
 
     def report(self) -> Path:
         """Write the report page again; its path."""
-        path = self.folder / "report.html"
-        disk.write_file(path, render(self.folder))
-        return path
+        self._folder.write("report.html", render(self.folder))
+        return self.folder / "report.html"
 
     def export(self, path: Path | str, *, overwrite: bool = False) -> Path:
         """Write the network, with its preparation, as ONNX (`.onnx`) or a torch.export program (`.pt2`)."""

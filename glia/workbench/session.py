@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from glia.optim import build as build_optim
 from glia.optim import clip, schedules
 from glia.optim.average import Average, mean_from
 from glia.recipe import Recipe
-from glia.runs import checkpoint
+from glia.runs import checkpoint, hashes, seals
 from glia.runs.folder import RunFolder
 from glia.runs.hashes import Hashes
 from glia.training.feed import Feed
@@ -201,8 +201,10 @@ class Recorder:
         kept = start["chart_bytes"] if start else 0
         self.folder, self.rhythm = folder, chart_rhythm(session.total_steps())
         self.checkpoint_s = session.recipe.train.checkpoint_s
+        kept = seals.cut(folder, "chart.jsonl", kept)
         self.chart, self.clock = Log(folder / "chart.jsonl", keep_bytes=kept), Log(folder / "clock.jsonl")
         epochs = session.recipe.train.epochs or 1
+        seals.cut(folder, hashes.NAME, 0)  # what of it is kept is for `Hashes` to say
         if start is None:
             self.hashes = Hashes(folder, epochs, session.model.state_dict())
         else:
@@ -233,15 +235,18 @@ class Recorder:
     def save(self, moment: Moment) -> None:
         """A checkpoint of this very Moment."""
         state = moment.snapshot()
-        checkpoint.save(self.folder, moment.step, {**state, "chart_bytes": self.chart.sync()})
+        state["chart_bytes"] = self.chart.sync()
+        checkpoint.save(self.folder, moment.step, state, (self.chart, self.clock, self.hashes.log))
         self.hashes.save(moment.step, lambda: state)
         self.saved_at = time.monotonic()
 
     def close(self) -> None:
-        self.chart.sync()
-        self.chart.close()
-        self.clock.close()
-        self.hashes.close()
+        try:
+            seals.note(self.folder, (self.chart, self.clock, self.hashes.log))
+        finally:
+            self.chart.close()
+            self.clock.close()
+            self.hashes.close()
 
 
 @dataclass
@@ -307,6 +312,9 @@ def run_training(
                 if stop.agreed(session.world) or moment.last:
                     recorder.save(moment)
                     break
-    finally:
-        recorder.close()
+    except BaseException:
+        with suppress(GliaError):  # a full disk may refuse this too; what it refused first is what counts
+            recorder.close()
+        raise
+    recorder.close()
     return moment

@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from glia import disk
 from glia.catalog import entry as catalog
 from glia.data.given import given
 from glia.data.prepared import Prepared
@@ -131,8 +130,9 @@ def train(
         folder.write_json(pretrained.RECORD, record)
     folder.write_json("choices.json", [choice.to_dict() for choice in choices])
     folder.write_json("data.json", made.data.card)
-    folder.write_json("machine.json", _machine(planned) | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
-    disk.write_file(folder.path / "recipe.toml", planned.to_toml())  # last: a folder with a recipe can be resumed
+    began_at = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "sealed": True}
+    folder.write_json("machine.json", _machine(planned) | began_at)
+    folder.write("recipe.toml", planned.to_toml())  # last: a folder with a recipe can be resumed
     return _go(folder, session, None, choices, tell, begin, began, checkup)
 
 
@@ -284,7 +284,8 @@ def _go(
             _end(folder, checkup, "failed", str(error), tell, began, non_finite=error.to_dict())
             raise
         except GliaError as error:
-            status(folder, "failed", str(error), folder.history(), began)
+            with suppress(GliaError):  # a full disk may refuse this too; what it refused first is what counts
+                status(folder, "failed", str(error), folder.history(), began)
             raise
         if stop.asked:
             _end(folder, checkup, "stopped", "asked to stop", tell, began)

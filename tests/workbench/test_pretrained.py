@@ -197,7 +197,8 @@ def test_beginning_again_needs_the_same_weights(place: Path) -> None:
     """Without a checkpoint a run that goes on reads its weights again."""
     run, _ = train(place, epochs=2, pretrained=str(place / "first"), name="anew")
     expected = weights(run)
-    (run.folder / "status.json").unlink()
+    for name in ("status.json", "seals.json"):
+        (run.folder / name).unlink()
     for folder in (run.folder / "checkpoints").iterdir():
         folder.rename(place / f"moved-{folder.name}")
     (run.folder / "chart.jsonl").unlink()
@@ -206,7 +207,8 @@ def test_beginning_again_needs_the_same_weights(place: Path) -> None:
         assert torch.equal(value, expected[name]), name
     record = json.loads((run.folder / "weights.json").read_text())
     (run.folder / "weights.json").write_text(json.dumps(record | {"sha256": "0" * 64}))
-    (run.folder / "status.json").unlink()
+    for name in ("status.json", "seals.json"):
+        (run.folder / name).unlink()
     for folder in (run.folder / "checkpoints").iterdir():
         folder.rename(place / f"moved-again-{folder.name}")
     with pytest.raises(GliaError, match="changed since this run began"):
