@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 PAGE = 4096
-_WRITERS = ("disk.py", "seals.py")  # of glia: whose calls of fsync are told apart
+_TOLD_APART = {"disk.py": None, "seals.py": ("_changing",)}  # modules of glia, and their functions, that ask for fsync
 
 Site = tuple[str, ...]
 """Where in glia an fsync was asked for, from the inside out: ("sync_folder:84", "write_file:131")"""
@@ -238,9 +238,9 @@ def _site() -> Site:
     """The lines of the modules that write which led to here, each once."""
     frame, found = sys._getframe(2), list[str]()
     while frame is not None:
-        name = Path(frame.f_code.co_filename).name
-        if name in _WRITERS and frame.f_code.co_filename.find("glia") >= 0:
-            line = f"{frame.f_code.co_name}:{frame.f_lineno}"
+        name, function = frame.f_code.co_filename.rpartition("/")[2], frame.f_code.co_name
+        if name in _TOLD_APART and function in (_TOLD_APART[name] or (function,)):
+            line = f"{function}:{frame.f_lineno}"
             if line not in found:
                 found.append(line)
         frame = frame.f_back  # type: ignore[assignment]

@@ -14,16 +14,18 @@ import torch
 
 from glia import disk
 from glia.errors import GliaError
-from glia.runs import checkpoint
+from glia.runs import checkpoint, seals
 from glia.runs.folder import RunFolder
+from glia.runs.verify import verify
 from glia.torture.result import Result
 from torture.forgetful import Forgetful, Killed, Site
 
 NAME = "power loss"
 PROMISE = "what a save acknowledged survives every loss of power, and no single fsync can be left out"
 SMALL, LARGE = 200, 10_000
-ACTIONS = ("checkpoint", "model", "file", "rows", "log", "begin")
-_LONGEST = 40  # file operations of an action, about: where kills are drawn from
+ACTIONS = ("checkpoint", "model", "plain", "file", "rows", "log", "begin")
+_LONGEST = {"checkpoint": 45, "model": 45, "plain": 30, "file": 16, "rows": 20, "log": 20, "begin": 12}
+"""File operations of an action, about: where kills are drawn from."""
 
 
 class Violated(AssertionError):
@@ -102,19 +104,25 @@ class History:
         self.step += random.choice((0, 1, 1, 2)) if self.step else 1
         tensor = torch.full((random.choice((3, 3000)),), float(self.version))
         state = {"progress": {"step": self.step}, "version": self.version, "w": tensor}
-        self._save("checkpoint", self.version, lambda: checkpoint.save(self.run, self.step, state))
+        logs = (self.log,) if self.log is not None else ()
+        self._save("checkpoint", self.version, lambda: checkpoint.save(self.run, self.step, state, logs))
 
     def _content(self, random: Random) -> bytes:
         return b"%d " % self.version * random.choice((1, 3000))
 
     def _model(self, random: Random) -> None:
         files = {"a": self._content(random), "deep/er/b": self._content(random), "version": b"%d" % self.version}
-        what = random.choice(("model", "model", "far/away/model"))
+        what = "model"
+        self._save(what, self.version, lambda: RunFolder(self.run).write_folder(what, files))
+
+    def _plain(self, random: Random) -> None:
+        files = {"a": self._content(random), "version": b"%d" % self.version}
+        what = "far/away/model"
         self._save(what, self.version, lambda: disk.write_folder(self.run / what, files))
 
     def _file(self, random: Random) -> None:
         name, content = random.choice(("recipe.toml", "status.json")), self._content(random)
-        self._save(name, content, lambda: disk.write_file(self.run / name, content))
+        self._save(name, content, lambda: RunFolder(self.run).write(name, content))
 
     def _rows(self, random: Random) -> None:
         name, content = random.choice(("new/out/rows.csv", "other/rows.csv")), self._content(random)
@@ -128,7 +136,8 @@ class History:
     def _log(self, random: Random) -> None:
         if self.log is None:
             kept = self.lines[: self.synced]
-            self.log = disk.Log(self.run / "chart.jsonl", keep_bytes=sum(map(len, kept)))
+            length = seals.cut(self.run, "chart.jsonl", sum(map(len, kept)))
+            self.log = disk.Log(self.run / "chart.jsonl", keep_bytes=length)
             self.lines = kept
         for _ in range(random.choice((1, 1, 400))):
             self.log.append({"version": self.version, "line": len(self.lines)})
@@ -146,6 +155,9 @@ class History:
 
     def _look(self, when: str) -> None:
         """Compare what there is with what there may be; what is found now is durable from now on only if it was."""
+        alarms = [f"{one.name}: {one.why}" for one in verify(self.run) if one.state == "damaged"]
+        if alarms:
+            raise Violated(f"a false alarm {when}: {alarms}")
         for what, allowed in self.may_be.items():
             try:
                 found = self._read(what)
@@ -181,14 +193,15 @@ def history(place: Path, seed: int, muted: Site | None = None, length: int = 12)
     """One history that `seed` draws. Raises Violated; gives the places that asked for an fsync."""
     random = Random(seed)
     one = History(place, muted)
+    actions = random.choice((ACTIONS, (random.choice(ACTIONS),)))
     try:
         for _ in range(random.randint(2, length)):
-            action = random.choice(ACTIONS)
+            action = random.choice(actions)
             fate = random.random()
             if fate < 0.4:
                 one.act(action, random)
             else:
-                one.act(action, random, random.randrange(_LONGEST), power=fate < 0.7)
+                one.act(action, random, random.randrange(_LONGEST[action]), power=fate < 0.7)
             if random.random() < 0.4:
                 one.lose_power(random)
         one.lose_power(random)

@@ -70,10 +70,12 @@ def _sealed(run: Path, name: str, listed: seals.Listed) -> Verdict:
         there = disk.folder_exists(run / name)
         return Verdict(f"{name}/", "whole") if there else Verdict(f"{name}/", "damaged", "missing")
     try:
-        seals.checked(run, name)
+        content = seals.checked(run, name)
     except DamagedError as error:
         return Verdict(name, "changed" if name in DERIVED else "damaged", str(error.got))
-    beyond = (run / name).stat().st_size - listed[name].get("bytes", 0) if "bytes" in listed[name] else 0
+    if content is None:
+        return Verdict(name, "whole", "not there yet")
+    beyond = len(content) - listed[name].get("bytes", len(content))
     return Verdict(name, "whole", f"but for the last {beyond} bytes, not sealed yet" if beyond > 0 else "")
 
 
