@@ -66,6 +66,12 @@ def _explained(path: Path, needed: int = 0) -> Iterator[None]:
 
 
 def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    with _explained(folder):
+        _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
     """Make the names in a folder durable. Where a system or its rights do not allow that, there is nothing to do."""
     try:
         handle = os.open(folder, os.O_RDONLY)
@@ -89,7 +95,7 @@ def _make_folders(folder: Path) -> None:
         _make_folders(folder.parent)
         with contextlib.suppress(FileExistsError):
             os.mkdir(folder)
-    sync_folder(folder.parent)
+    _sync_folder(folder.parent)
 
 
 def _token() -> str:
@@ -114,7 +120,7 @@ def _new_file(path: Path, content: bytes) -> None:
 
 def _take_place(draft: Path, path: Path) -> None:
     os.replace(draft, path)
-    sync_folder(path.parent)
+    _sync_folder(path.parent)
 
 
 def _drop(draft: Path) -> None:
@@ -208,7 +214,7 @@ def write_folder(target: Path, files: dict[str, bytes]) -> None:
             if target.exists():
                 os.rename(target, aside)
             os.rename(draft, target)
-            sync_folder(target.parent)
+            _sync_folder(target.parent)
         except BaseException:
             # What was moved aside is deleted only when what took its place is durable; until then `tidy` has it.
             if aside.exists() and not target.exists():
@@ -230,7 +236,7 @@ def _fill(draft: Path, contents: dict[str, bytes]) -> None:
                 made.add(folder)
         _new_file(draft / name, data)
     for folder in sorted(made):
-        sync_folder(folder)
+        _sync_folder(folder)
 
 
 def located(target: Path) -> Path:
@@ -297,7 +303,7 @@ def discard_folder(folder: Path) -> None:
     with _explained(folder):
         draft = folder.with_name(f".tmp-{folder.name}-{_token()}")
         os.rename(folder, draft)
-        sync_folder(folder.parent)
+        _sync_folder(folder.parent)
     remove_folder(draft)
 
 
@@ -328,6 +334,11 @@ def tidy(folder: Path) -> None:
 
     Only for the process that alone may write below `folder`. What another living process is writing is left alone.
     """
+    with _explained(folder):
+        _tidy(folder)
+
+
+def _tidy(folder: Path) -> None:
     left = [(p, match) for p in folder.iterdir() if (match := _LEFT.fullmatch(p.name))]
     stale = []
     for path, match in sorted(left, key=lambda pair: _written(pair[0]), reverse=True):
@@ -340,7 +351,7 @@ def tidy(folder: Path) -> None:
         elif not _alive(int(match["pid"] or match["writer"])):
             stale.append(path)
     if stale:
-        sync_folder(folder)  # what took a folder's place must be durable before that one goes
+        _sync_folder(folder)  # what took a folder's place must be durable before that one goes
     for path in stale:
         if path.is_dir():
             remove_folder(path)
@@ -369,7 +380,7 @@ def new_folder(root: Path, name: str) -> Path:
             folder = root / (name if number == 1 else f"{name}-{number}")
             with contextlib.suppress(FileExistsError):
                 os.mkdir(folder)
-                sync_folder(root)
+                _sync_folder(root)
                 return folder
     raise GliaError(f"no free name for a run called {name!r} in {root}")
 
@@ -391,7 +402,7 @@ class Log:
                 raise DamagedError(f"{path} is shorter than it was", got=f"{len(content)} bytes", expected=f"{keep}")
             if keep < len(content):
                 os.ftruncate(self._handle, keep)
-            sync_folder(path.parent)
+            _sync_folder(path.parent)
         self._sum, self._waiting, self._length = hashlib.sha256(content[:keep]), bytearray(), keep
         self._synced = -1
 

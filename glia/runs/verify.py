@@ -92,6 +92,9 @@ def _manifested(run: Path, folder: Path) -> Iterator[Verdict]:
         return
     yield Verdict(f"{place}/{disk.MANIFEST}", "whole")
     for name, facts in listed.items():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            yield Verdict(f"{place}/{disk.MANIFEST}", "damaged", f"names a file outside its folder: {name}")
+            continue
         try:
             same = hashlib.sha256((folder / name).read_bytes()).hexdigest() == facts["sha256"]
             verdict = ("whole", "") if same else ("damaged", "other bytes than were written")

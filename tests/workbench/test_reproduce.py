@@ -56,6 +56,7 @@ def changed(path: Path, before: str, after: str) -> None:
     text = path.read_text()
     assert before in text
     path.write_text(text.replace(before, after))
+    (path.parent / "seals.json").unlink(missing_ok=True)  # or the change would be found before it is tried
 
 
 def test_a_run_from_a_file_is_made_again_to_the_last_bit(copied: Path) -> None:
