@@ -165,8 +165,11 @@ def tried(point: Point, folder: Path, place: Path) -> str | None:
     problem = problem or _problem(place, (before, before + 1))
     if problem:
         return problem
-    with RunFolder(place).writing():  # as the next process does first
-        pass
+    try:
+        with RunFolder(place).writing():  # as the next process does first
+            pass
+    except GliaError as error:
+        return f"it cannot be tidied: {error}"
     left = [path.name for path in (*place.glob(".*"), *place.glob("checkpoints/.*")) if "lock" not in path.name]
     if left:
         return f"left behind: {left}"
@@ -197,7 +200,7 @@ def _refused(save: Callable[[Path], None], place: Path, failing: Failing) -> str
             save(place)
     except DiskError as error:
         return None if os.strerror(0) not in str(error) and str(place.parent) in str(error) else f"unclear: {error}"
-    except OSError as error:
+    except (GliaError, OSError) as error:
         return f"no words for people: {error!r}"
     return None
 
