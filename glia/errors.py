@@ -20,7 +20,7 @@ class GliaError(ValueError):
         if expected is not None:
             parts.append(f"expected {expected}")
         line = "; ".join(parts)
-        super().__init__(_one_line(f"{line}. Try: {hint}" if hint else line))
+        super().__init__(printable(f"{line}. Try: {hint}" if hint else line))
 
 
 class DiskError(GliaError):
@@ -33,8 +33,8 @@ class DamagedError(GliaError):
     """A file on disk is not what was written there."""
 
 
-def _one_line(text: str) -> str:
-    """A message is one printable line, whatever names and cells it quotes."""
+def printable(text: str) -> str:
+    """One line without control signs, whatever names and cells it quotes."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 

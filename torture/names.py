@@ -184,7 +184,7 @@ def written(folder: Path, names: list[str]) -> list[Path]:
     """The pages of runs whose columns, classes, cells and files have those names."""
     folder.mkdir(parents=True)
     third = len(names) // 3
-    columns, classes, cells = names[:third], names[third : third + 8], names[third + 8 :]
+    columns, classes, cells = names[:third], names[third : third + 8], names[third + 8 :] or names
     draw = random.Random(5)
     with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -193,11 +193,11 @@ def written(folder: Path, names: list[str]) -> list[Path]:
             place = classes[row % len(classes)]
             numbers = [f"{draw.random() + (row % len(classes)):.3f}" for _ in columns]
             writer.writerow([*numbers, cells[row // 2 % len(cells)][:500], place])
-    for row, name in enumerate(classes[:3]):
+    for row, name in enumerate([*classes[:3], "\x1b[31mred"]):
         place = folder / "photos" / name.replace("/", "\u2215")[:60]
         place.mkdir(parents=True)
         for number in range(8):
-            file_name = f"{number}{cells[row * 8 + number % len(cells) - 1].replace('/', chr(0x2215))[:50]}.png"
+            file_name = f"{number}{cells[(row * 8 + number) % len(cells)].replace('/', chr(0x2215))[:50]}.png"
             Image.new("RGB", (12, 12), (60 * row, number, 90)).save(place / file_name)
     quiet = ("epochs=1", "lr=0.01", "baselines=false", "--force", "trial_time=0")
     _glia(

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from glia.catalog import entry as catalog
+from glia.cli.screen import Console
 from glia.doctor.finding import Finding
 from glia.runs.folder import RunFolder
 from glia.training.loop import Moment

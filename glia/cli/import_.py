@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rich.console import Console
+from glia.cli.screen import Console
 
 
 def run(path: Path, *, out: Path | None, part: str, overwrite: bool) -> None:

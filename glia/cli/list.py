@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from glia.catalog import entry as catalog
 from glia.cli import rule, settings
+from glia.cli.screen import Console
 from glia.errors import GliaError, unknown
 from glia.limits import LIMITS
 

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from rich.console import Console
+from glia.cli.screen import Console
 
 
 def run(path: Path, source: str, *, out: Path | None, keep: bool, overwrite: bool) -> None:

@@ -4,9 +4,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from glia.cli.screen import Console
 
 if TYPE_CHECKING:
     from glia.workbench.reproduce import Reproduction

@@ -1,8 +1,9 @@
 """glia rule."""
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from glia.cli.screen import Console
 
 STAGES = {"1": "data", "2": "set-up", "3": "dynamics", "4": "generalisation", "5": "speed and memory"}
 

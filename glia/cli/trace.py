@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from rich.console import Console
-
 from glia import disk
+from glia.cli.screen import Console
 from glia.errors import GliaError
 from glia.tracing.netfile import read_net
 from glia.tracing.rows import Trace

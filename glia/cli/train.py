@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from glia.cli import settings
+from glia.cli.screen import Console
 
 if TYPE_CHECKING:
     from glia.cli.display import Display
