@@ -11,11 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from glia import disk
+from glia.data.batches import Batches
 from glia.recipe import Recipe
 from glia.torture.result import Result
-from glia.torture.same_numbers import ALL_AT_ONCE, FACTORS, NAME, PROMISE, Factor, SameNumbers, Subject
+from glia.torture.same_numbers import ALL_AT_ONCE, FACTORS, NAME, PROMISE, Factor, SameNumbers
+from glia.torture.subject import Subject
+from torture import given_runs
 
-KINDS = ("mlp", "folds", "tabm", "pictures", "lstm")
+KINDS = ("mlp", "folds", "tabm", "pictures", "own", "lstm", "gpt", "gan")
 SMALL = 2 * len(KINDS)
 LARGE = 3 * len(KINDS) * (len(FACTORS) + 1)
 ROWS, PICTURES, SIDE = 180, 48, 16
@@ -50,13 +53,14 @@ def subjects(folder: Path, seed: int = 0) -> list[Subject]:
     table = Recipe.of(source=str(rows), target="label", seed=seed, **QUICK)
     drawn = Recipe.of(source=str(pictures), seed=seed, **{**QUICK, "lr": 0.003})
     augmented = {"model": "lenet5", "augment": "shift,rotate,erase,mixup", "dropout": 0.2, "ema": 0.9}
-    own = "torture.same_numbers:own"
+    given = Recipe.of(model="custom", seed=seed, **{**QUICK, "lr": 0.003})
     return [
         Subject(f"mlp-{seed}", table.updated(model="mlp", hidden=[16], dropout=0.2, accumulate=2, clip=0.5)),
         Subject(f"folds-{seed}", table.updated(model="folds", width=16, epochs=3)),
         Subject(f"tabm-{seed}", table.updated(model="tabm", width=16, members=4, swa=0.5, optimizer="sgd")),
         Subject(f"pictures-{seed}", drawn.updated(**augmented)),
-        Subject(f"lstm-{seed}", table.updated(drop="town", optimizer="rmsprop"), own),
+        Subject(f"own-{seed}", table.updated(drop="town", optimizer="rmsprop"), "torture.same_numbers:own"),
+        *(Subject(f"{what}-{seed}", given, f"torture.same_numbers:given_{what}") for what in ("lstm", "gpt", "gan")),
     ]
 
 
@@ -80,6 +84,29 @@ def own() -> dict[str, Any]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return {"model": Reader()}
+
+
+def given_lstm() -> dict[str, Any]:
+    """Rows of unequal lengths."""
+    return _given(given_runs.lstm)
+
+
+def given_gpt() -> dict[str, Any]:
+    """The next letter of texts."""
+    return _given(given_runs.gpt)
+
+
+def given_gan() -> dict[str, Any]:
+    """Two networks, and noise in each step."""
+    return _given(given_runs.gan)
+
+
+def _given(made: Callable[[], given_runs.Made]) -> dict[str, Any]:
+    (inputs, targets), model, step = made()
+    cut = given_runs.ROWS * 3 // 4
+    parts = ((inputs[:cut], targets[:cut]), (inputs[cut:], targets[cut:]))
+    data = tuple(Batches(x, y, torch.arange(len(x))) for x, y in parts)
+    return {"data": data, "model": model, "step": step}
 
 
 def _table(path: Path) -> Path:

@@ -59,6 +59,32 @@ def run(
     sys.exit(0 if diagnosis.healthy else 1)
 
 
+TORTURE_S = 60.0  # when no --time is given
+
+
+def torture(path: Path, *, seconds: float | None) -> None:
+    """Try to break a run (a copy of it), show a table, and end with 0 or, when anything failed, 1."""
+    from glia.torture.own_run import torture_run
+
+    console = Console(highlight=False, soft_wrap=True)
+    with console.status("") as status:
+        told = status.update if console.is_terminal else console.print
+        results = torture_run(path, TORTURE_S if seconds is None else seconds, lambda line: told(Text(line, "dim")))
+    table = Table(box=None, header_style="dim", padding=(0, 1))
+    for name in ("experiment", "tried", "failed", "seconds", "promise and figures"):
+        table.add_column(name, justify="right" if name in ("tried", "failed", "seconds") else "left", overflow="fold")
+    for one in results:
+        failed = Text(f"{len(one.failed):,}", "bold red" if one.failed else "green" if one.tried else "dim")
+        figures = "; ".join(f"{name}: {value}" for name, value in one.figures.items())
+        table.add_row(one.name, f"{one.tried:,}", failed, f"{one.seconds:.0f}", Text(f"{one.promise}\n{figures}"))
+    console.print(table)
+    broken = [line for one in results for line in one.failed]
+    for line in broken:
+        console.print(Text(f"  {line}", "red"))
+    console.print(Text("failed" if broken else "all that was tried held", "bold red" if broken else "green"))
+    sys.exit(1 if broken else 0)
+
+
 def _give(text: str, target: Path | None) -> None:
     if target is None:
         sys.stdout.write(text)

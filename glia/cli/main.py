@@ -190,13 +190,21 @@ def doctor(
         Path,
         typer.Argument(
             metavar="SCRIPT",
-            help="A training script. Its own arguments follow it, after -- where they are like those below.",
+            help="A training script. Its own arguments follow it, after -- where they are like those below. "
+            "With --torture a run folder.",
         ),
     ],
+    *,
     form: Annotated[str, typer.Option("--format", help="text, json or github.")] = "text",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where json or github goes.")] = None,
     steps: Annotated[int | None, typer.Option(help="End the script after so many steps.")] = None,
-    seconds: Annotated[float | None, typer.Option("--time", help="End the script after so many seconds.")] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--time", help="End the script after so many seconds; --torture takes as many, or 60."),
+    ] = None,
+    torture: Annotated[
+        bool, typer.Option("--torture", help="Of a run: kill it, train it otherwise, damage it, all on copies.")
+    ] = False,
     skip: Annotated[
         list[str] | None, typer.Option(help="A rule to leave out, by code or name; may be repeated.")
     ] = None,
@@ -204,9 +212,11 @@ def doctor(
         float | None, typer.Option("--trial-time", help="Seconds of CPU for trying cures; 0: try none.")
     ] = None,
 ) -> None:
-    """Run any PyTorch training script, unchanged, and say what is wrong with it."""
+    """Run any PyTorch training script, unchanged, and say what is wrong with it; or try to break a run of glia."""
     from glia.cli import doctor as verb
 
+    if torture:
+        return verb.torture(script, seconds=seconds)
     verb.run(
         script,
         ctx.args,

@@ -112,7 +112,11 @@ class RunFolder:
 
     def chart(self) -> Iterator[dict[str, Any]]:
         """The lines of chart.jsonl; a last line that a kill cut short is left out."""
-        for line in (seals.checked(self.path, "chart.jsonl") or b"").splitlines():
+        return self.lines("chart.jsonl")
+
+    def lines(self, name: str) -> Iterator[dict[str, Any]]:
+        """The same of another file of lines."""
+        for line in (seals.checked(self.path, name) or b"").splitlines():
             try:
                 value = json.loads(line)
             except (ValueError, RecursionError):

@@ -4,7 +4,6 @@ As ``python -m glia.torture.same_numbers JSON`` it is the other process that som
 """
 
 import contextlib
-import importlib
 import json
 import os
 import random
@@ -27,6 +26,7 @@ from glia.recipe import Recipe
 from glia.runs import compare
 from glia.runs.folder import RunFolder
 from glia.torture.result import Result
+from glia.torture.subject import PLAIN, Subject, shortened
 from glia.training.loop import Moment
 from glia.workbench.train import resume, train
 
@@ -38,35 +38,8 @@ PROMISE = (
 COMMAND = "from glia.cli.main import main; main()"
 LIMIT_S = 600.0  # for a run in a process of its own
 SHOWN = 3  # differences that are told of a run
-SHARE = 0.1  # of the time of an experiment that one run takes
-LEAST_EPOCHS, LEAST_ROWS = 2, 200  # of such a run
 EMPTY: Mapping[str, str] = MappingProxyType({})
 START_S = 10.0  # that a process of its own takes before it trains, about
-# What the run that the others are compared with is like: nothing beside the training itself.
-PLAIN: dict[str, Any] = {
-    "workers": 0, "valid_every": 1, "doctor": False, "tensorboard": False, "baselines": False, "trial_time": 0.0,
-    "checkpoint_s": 3600.0, "patience": 0,
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is trained again and again.
-
-    given: "module:function"; called, it makes what `glia.train` and `glia.resume` take beside the recipe, such as
-    ``{"model": a fresh module}``. Without it the recipe says all.
-    """
-
-    name: str
-    recipe: Recipe
-    given: str = ""
-
-    def fresh(self) -> dict[str, Any]:
-        """What is given, made anew."""
-        if not self.given:
-            return {}
-        module, _, function = self.given.partition(":")
-        return dict(getattr(importlib.import_module(module), function)())
 
 
 @dataclass(frozen=True)
@@ -89,7 +62,7 @@ class Factor:
     leaves_out: tuple[str, ...] = ()
 
 
-ELSEWHERE = {"PYTHONHASHSEED": "77", "LC_ALL": "C", "TZ": "Asia/Tokyo", "PYTHONOPTIMIZE": "1"}
+ELSEWHERE = {"PYTHONHASHSEED": "77", "LC_ALL": "C", "TZ": "Asia/Tokyo"}
 FACTORS = (
     # Workers load at most two batches each ahead: their number is also how far ahead is read.
     Factor("workers 1", {"workers": 1}),
@@ -159,7 +132,7 @@ class SameNumbers:
         runs = self.folder / f"{self._made:03d}"
         (runs / "elsewhere").mkdir(parents=True)
         cut = self._cut_at(subject) if factor.cut else 0
-        asked = Asked(recipe.to_toml(), str(runs), "it", subject.given, cut, factor.stirred)
+        asked = Asked(recipe.to_toml(), str(runs), "it", subject.given, cut, self._made if factor.stirred else 0)
         beside = None
         if factor.beside:
             quick = recipe.updated(seed=recipe.train.seed + 1, doctor=False, baselines=False)
@@ -183,22 +156,24 @@ class SameNumbers:
 
 @dataclass(frozen=True)
 class Asked:
-    """A run to make. recipe: as TOML. given: as of a `Subject`. cut: the step it is broken off after; 0: never."""
+    """A run to make. recipe: as TOML. given: as of a `Subject`. cut: the step it is broken off after.
+
+    stirred: a seed for all global generators. 0: neither is done."""
 
     recipe: str
     runs: str
     name: str
     given: str
     cut: int
-    stirred: bool
+    stirred: int
 
 
 def make(asked: Asked) -> None:
     """Train in this process."""
     if asked.stirred:
-        random.seed(asked.cut + 1)
-        np.random.seed(asked.cut + 2)
-        torch.manual_seed(asked.cut + 3)
+        random.seed(asked.stirred)
+        np.random.seed(asked.stirred)
+        torch.manual_seed(asked.stirred)
     recipe = Recipe.from_toml(asked.recipe)
     given = Subject("", recipe, asked.given).fresh()
 
@@ -265,29 +240,6 @@ def on_run(run: Path, folder: Path, seconds: float, tell: Callable[[str], None])
             trial(subject, factor)
     figures = {"each": note, "factors": f"{trial.tried} of {trial.tried + len(left_out)}"}
     return Result(NAME, PROMISE, trial.tried, tuple(trial.failed), time.monotonic() - began, figures)
-
-
-def shortened(run: Path, seconds: float) -> tuple[Subject, str]:
-    """The recipe of a run with so few epochs and rows that a run takes about a tenth of `seconds`; what it is now."""
-    folder = RunFolder.open(run)
-    recipe = folder.recipe
-    if recipe.model.model == "custom" or str(recipe.data.source).endswith("in memory>"):
-        raise GliaError(
-            f"{run} cannot be trained again from its folder alone", got="a network or data that lived in memory",
-            expected="a network by name, and data in a file",
-        )  # fmt: skip
-    rows, epochs = int(folder.read_json("data.json", {}).get("rows") or 0), recipe.train.epochs or 1
-    status, machine = folder.read_json("status.json", {}), folder.read_json("machine.json", {})
-    took = float(machine.get("seconds") or status.get("seconds") or 1.0)
-    each = took / max(1, int(status.get("epoch") or epochs))
-    fewer = max(LEAST_EPOCHS, min(epochs, int(seconds * SHARE / each)))
-    changed: dict[str, Any] = {"epochs": fewer}
-    if fewer * each > seconds * SHARE and rows:
-        keep = max(LEAST_ROWS, int(rows * seconds * SHARE / (fewer * each)))
-        if keep < rows:
-            changed["limit_rows"] = keep
-    note = f"{fewer} of {epochs} epochs" + (f", {changed['limit_rows']:,} of {rows:,} rows" if len(changed) > 1 else "")
-    return Subject(folder.name, recipe.updated(**changed)), note
 
 
 if __name__ == "__main__":

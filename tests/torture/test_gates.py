@@ -38,6 +38,9 @@ ALLOWED = {
     ("data/tables/bundled.py", "importlib.import_module"),
     # What its parent process asks it to do, through a pipe that nobody else has.
     ("torture/zygote.py", "importlib.import_module"),
+    ("torture/subject.py", "importlib.import_module"),
+    # The files of its own folder.
+    ("torture/own_run.py", "importlib.import_module"),
     # The user's own script, which `glia doctor` is asked to run.
     ("vitals/attach.py", "runpy"),
     # Bytes that this process has just made, to compare the exported program with the network.
