@@ -158,7 +158,8 @@ class SameNumbers:
 class Asked:
     """A run to make. recipe: as TOML. given: as of a `Subject`. cut: the step it is broken off after.
 
-    stirred: a seed for all global generators. 0: neither is done."""
+    stirred: a seed for all global generators. 0: neither is done.
+    """
 
     recipe: str
     runs: str
