@@ -103,6 +103,7 @@ def test_on_a_run_of_the_user_within_its_time(kept: Path, tmp_path: Path) -> Non
 
 def test_a_long_run_is_made_short(kept: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(kept, tmp_path / "iris"))
+    (run / "seals.json").unlink()  # it is to be tampered with
     (run / "clock.jsonl").write_text('{"epoch": 1, "seconds": 90}\n{"epoch": 2, "seconds": 20}\n{"epoch": 3, "seco')
     recipe = run / "recipe.toml"
     recipe.write_text(recipe.read_text().replace("epochs = 6", "epochs = 60"))
@@ -126,6 +127,7 @@ def test_a_life_begins_and_goes_on(tmp_path: Path) -> None:
     (tmp_path / "begun" / "choices.json").write_text("[]")  # killed before there was a recipe
     kill_run.live(str(tmp_path / "begun"), 1, recipe)
     status = tmp_path / "cut" / "status.json"
+    (tmp_path / "cut" / "seals.json").unlink()
     status.write_text(status.read_text().replace('"finished"', '"running"'))
     kill_run.live(str(tmp_path / "cut"), 2, recipe)
     kill_run.live(str(tmp_path / "cut"), 2, recipe)  # nothing is left to do

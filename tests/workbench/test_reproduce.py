@@ -49,7 +49,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copied(kept: Path, tmp_path: Path) -> Path:
     """The same run, to be tampered with."""
-    return Path(shutil.copytree(kept, tmp_path / "runs" / "it"))
+    run = Path(shutil.copytree(kept, tmp_path / "runs" / "it"))
+    (run / "seals.json").unlink()
+    return run
 
 
 def changed(path: Path, before: str, after: str) -> None:
