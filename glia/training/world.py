@@ -119,10 +119,11 @@ class World:
     def same(self, tensors: Iterable[Tensor]) -> None:
         """Make them process 0's, in place."""
         for tensor in tensors if self.many else ():
-            held = tensor.detach().contiguous()
-            self._exchange(partial(dist.broadcast, held, group=self.group, group_src=0))
-            with torch.no_grad():
-                tensor.copy_(held)
+            held = tensor.detach().contiguous().clone().flatten()
+            if len(held):  # as bytes: not every backend knows every dtype
+                self._exchange(partial(dist.broadcast, held.view(torch.uint8), group=self.group, group_src=0))
+                with torch.no_grad():
+                    tensor.copy_(held.view(tensor.shape))
 
     def _exchange(self, work: Callable[[], Any]) -> None:
         if self.pulse is not None:
@@ -222,8 +223,7 @@ def shared_store() -> Any:
 def start_group(store: Any = None, rank: int = -1, size: int = -1) -> None:
     """Begin torch.distributed: gloo between CPUs, NCCL between GPUs. Without a store as the environment says."""
     own_device()
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+    dist.init_process_group(_backend(), store=store, rank=rank, world_size=size)
 
 
 def own_device() -> None:
@@ -238,7 +238,7 @@ def own_device() -> None:
 def join(store: Any, stall_s: float, pulse: Pulse | None = None) -> World:
     """The world of all processes of torch.distributed; whoever waits longer than `stall_s` is told whom for."""
     rank, size = dist.get_rank(), dist.get_world_size()
-    group = dist.new_group(timeout=timedelta(seconds=stall_s))
+    group = dist.new_group(timeout=timedelta(seconds=stall_s), backend=_backend())
     return World(rank, size, group, pulse or Pulse(store, rank, size))
 
 
@@ -246,6 +246,10 @@ def line_of(error: BaseException) -> str:
     """An error in one line."""
     text = (str(error).strip().splitlines() or [""])[0]
     return text if isinstance(error, GliaError) else f"{type(error).__name__}: {text}"
+
+
+def _backend() -> str:
+    return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
 
 
 def running(model: nn.Module) -> list[Tensor]:
