@@ -125,7 +125,7 @@ def settings(table: Path, runs: Path, **more: Any) -> dict[str, Any]:
 
 def test_a_run_of_two_processes_that_is_stopped_and_resumed(table: Path, tmp_path: Path) -> None:
     """To the last bit, in one folder, which one process could go on with as well."""
-    whole = glia.train(**settings(table, tmp_path, name="whole", checkpoint_s=0.0))
+    whole = glia.train(**settings(table, tmp_path, name="whole"))
 
     def stop(session: Any, folder: Any, choices: Any) -> tuple[Any, ...]:
         return (lambda moment: os.kill(os.getpid(), signal.SIGTERM) if moment.step == 11 else None,)
@@ -149,7 +149,7 @@ def test_a_run_of_two_processes_that_is_stopped_and_resumed(table: Path, tmp_pat
 def test_a_process_that_is_lost_is_named(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
-    monkeypatch.setattr(worlds, "STALL_S", 3.0)
+    monkeypatch.setattr(worlds, "STALL_S", 8.0)  # on a busy machine the other one takes seconds to begin
     children = []
     begin = processes._child
     monkeypatch.setattr(processes, "_child", lambda *told: children.append(begin(*told)) or children[-1])
@@ -162,7 +162,7 @@ def test_a_process_that_is_lost_is_named(
 
     with pytest.raises(LostProcess, match=rf"process 1 of 2 \(pid {'.*'}{words}.*glia resume") as caught:
         glia.train(**settings(table, tmp_path, epochs=500, begin=lambda *told: (lose,)))
-    assert caught.value.exit_code == 75 and time.monotonic() - lost[0] < 12
+    assert caught.value.exit_code == 75 and time.monotonic() - lost[0] < (6 if number == signal.SIGKILL else 25)
     assert children[0].poll() is not None
     assert not torch.distributed.is_initialized()
 
