@@ -1,15 +1,12 @@
 """SIGKILL at random moments, half of them inside a save, with another number of workers in each life."""
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from glia.torture.kill import KillLoop
 from glia.torture.result import Result
 from glia.torture.zygote import Zygote
-from torture.kinds import kinds
+from torture.kinds import kinds, quick_folder
 
 NAME = "kill"
 PROMISE = (
@@ -22,19 +19,9 @@ MOST_KILLS = 8  # of one run
 
 
 def run(count: int, folder: Path, tell: Callable[[str], None]) -> Result:
-    """`count` kills, over runs of all kinds in turn.
-
-    They are in memory where that can be: what a killed process has written stays, synced or not, and waiting for a disk
-    would take most of the time. What is lost with the power is another experiment.
-    """
-    quick = Path(tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else folder))
-    try:
-        result = _loop(count, quick, tell)
-        if result.failed:
-            shutil.copytree(quick, folder, dirs_exist_ok=True)
-        return result
-    finally:
-        shutil.rmtree(quick)
+    """`count` kills, over runs of all kinds in turn."""
+    with quick_folder(folder) as quick:
+        return _loop(count, quick, tell)
 
 
 def _loop(count: int, folder: Path, tell: Callable[[str], None]) -> Result:

@@ -1,7 +1,11 @@
 """The kinds of run that are killed: each function begins a run in `folder`, or goes on with the one that is there."""
 
+import os
 import re
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,21 @@ def kinds(folder: Path) -> list[Kind]:
         Kind("picture", call, {"source": pictures, **EVERY, **PICTURES, "model": "lenet5", "doctor": False}),
         *(Kind(what, "torture.given_runs:given", {"what": what, **EVERY, **OWN}) for what in ("lstm", "gpt", "gan")),
     ]
+
+
+@contextmanager
+def quick_folder(folder: Path) -> Iterator[Path]:
+    """A folder in memory where that can be; `folder` gets what is in it in the end.
+
+    What a process that is killed has written stays, synced or not, and waiting for a disk would take most of the time.
+    What is lost with the power is another experiment.
+    """
+    quick = Path(tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else folder))
+    try:
+        yield quick
+    finally:
+        shutil.copytree(quick, folder / "runs")
+        shutil.rmtree(quick)
 
 
 def trained(folder: str, workers: int, source: str, **settings: Any) -> None:

@@ -1,6 +1,7 @@
 """What a person sees while a network trains: a live line in a terminal, plain lines elsewhere."""
 
 import math
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -17,9 +18,10 @@ from glia.doctor.finding import Finding
 from glia.runs.folder import RunFolder
 from glia.training.loop import Moment
 from glia.training.nonfinite import NonFinite
+from glia.workbench.halt import Stopped, exit_code
 from glia.workbench.plan import Choice
 from glia.workbench.run import Run
-from glia.workbench.session import Session, Stopped, Watcher
+from glia.workbench.session import Session, Watcher
 
 SHORT = {"balanced_accuracy": "balanced", "roc_auc": "ROC", "pr_auc": "PR", "f1": "F1", "r2": "R2", "ece": "ECE"}
 SEVERITIES = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
@@ -74,11 +76,11 @@ class Display:
         except Stopped as stopped:
             self._end()
             self.console.print(Text(str(stopped), "yellow"))
-            sys.exit(128 + stopped.signal)
-        except KeyboardInterrupt:
+            sys.exit(stopped.exit_code)
+        except KeyboardInterrupt as asked:
             self._end()
             self.console.print(Text("stopped at once; a run that had begun goes on with: glia resume RUN", "yellow"))
-            sys.exit(130)
+            sys.exit(exit_code(getattr(asked, "signal", signal.SIGINT)))
         except NonFinite as error:
             self._end()
             self.console.print(Text(f"glia: {error}. The best weights so far are kept.", "red"), soft_wrap=True)

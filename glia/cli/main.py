@@ -38,14 +38,19 @@ def train(
     """Train a network on SOURCE: a table, a folder of pictures, arrays, or a bundled set such as digits or iris.
 
     Any setting may follow, as --epochs 5 or epochs=5.
+
+    Ctrl-C, SIGTERM or SIGUSR1 ends it after the step under way, with all kept for glia resume: exit codes 130, 143, and
+    75 for SIGUSR1, which asks to be started again (SLURM: --signal=B:USR1@60). A second one ends it at once.
     """
     from glia.cli import train as verb
+    from glia.workbench.halt import one_line
 
     if show_help or not (ctx.args or recipe):
         typer.echo(ctx.get_help().replace("train [OPTIONS]", "train SOURCE [OPTIONS] [SETTINGS]"))
         verb.show_settings()
         return
-    verb.run(ctx.args, name=name, runs=runs, recipe=recipe, quiet=quiet, force=force)
+    with one_line("glia: stopped"):
+        verb.run(ctx.args, name=name, runs=runs, recipe=recipe, quiet=quiet, force=force)
 
 
 @app.command()
@@ -56,8 +61,10 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped or killed, as if it never had been."""
     from glia.cli import train as verb
+    from glia.workbench.halt import one_line
 
-    verb.go_on(run, processes=processes, quiet=quiet)
+    with one_line(f"glia: stopped. To go on: glia resume {run}"):
+        verb.go_on(run, processes=processes, quiet=quiet)
 
 
 @app.command()

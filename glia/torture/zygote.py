@@ -7,6 +7,7 @@ Run as ``python -m glia.torture.zygote``: a JSON object a line on standard input
 
 import importlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from typing import Any
 
 from glia.errors import GliaError
 
-GRACE_S = 5.0  # for what a killed process started, to end too
+GRACE_S = 8.0  # for what a killed process started, to end too
 _STEP_S = 0.001
 
 
@@ -42,17 +43,19 @@ class Zygote:
         aim: Path | None = None,
         alone: bool = False,
         number: int = signal.SIGKILL,
+        again: float | None = None,
         limit_s: float = 300.0,
     ) -> dict[str, Any]:
         """One life: fork, call ``module:function`` with `arguments`, and say how it ended.
 
         kill_after: seconds after which it is sent signal `number`; aim: not before a save is under way in that folder
         (for half a second more at most). alone: its own process is hit, and not those that it started.
-        Gives ``{"code": exit code, minus the signal's number if killed, "seconds", "aimed": did the signal hit a save,
-        "orphans": processes that outlived it by GRACE_S, which are killed then}``; what it printed is in `log`.
+        again: the signal once more, so much later. What it prints goes to `log`. Gives ``{"code": exit code, or minus
+        the signal that killed it, "seconds", "after": seconds from the signal to its end, "aimed": did that hit a save,
+        "orphans": processes that outlived it by GRACE_S, which are killed then, "hung": did it outlast limit_s}``
         """
         asked = {"call": call, "arguments": arguments, "log": str(log), "kill_after": kill_after, "limit_s": limit_s}
-        asked |= {"aim": str(aim) if aim else None, "alone": alone, "number": int(number)}
+        asked |= {"aim": str(aim) if aim else None, "alone": alone, "number": int(number), "again": again}
         assert self._process.stdin and self._process.stdout  # noqa: S101 - both were asked for above
         self._process.stdin.write(json.dumps(asked) + "\n")
         answer = self._process.stdout.readline()
@@ -104,8 +107,7 @@ def _fork(asked: dict[str, Any]) -> int:
         for stream in (1, 2):
             os.dup2(log, stream)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         module, _, function = asked["call"].partition(":")
         getattr(importlib.import_module(module), function)(**asked["arguments"])
         code = 0
@@ -115,6 +117,8 @@ def _fork(asked: dict[str, Any]) -> int:
         traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()
+    for child in multiprocessing.active_children():  # as Python does when it ends
+        child.terminate()
     os._exit(code)
 
 
@@ -152,7 +156,7 @@ def _ended(pid: int, until: float, aim: str | None = None) -> int | None:
 
 def _live(asked: dict[str, Any]) -> dict[str, Any]:
     began = time.monotonic()
-    pid, aimed = _fork(asked), False
+    pid, aimed, after = _fork(asked), False, 0.0
     patience = asked["limit_s"] if asked["kill_after"] is None else asked["kill_after"]
     code = _ended(pid, began + patience)
     if code is None and asked["kill_after"] is not None:
@@ -160,8 +164,12 @@ def _live(asked: dict[str, Any]) -> dict[str, Any]:
             code = _ended(pid, time.monotonic() + 0.5, asked["aim"])
             aimed = code is None and _saving(asked["aim"])
         if code is None:
-            (os.kill if asked["alone"] else os.killpg)(pid, asked["number"])
-            code = _ended(pid, time.monotonic() + asked["limit_s"])
+            hit, sent = os.kill if asked["alone"] else os.killpg, time.monotonic()
+            hit(pid, asked["number"])
+            if asked["again"] is not None and (code := _ended(pid, sent + asked["again"])) is None:
+                hit(pid, asked["number"])
+            code = _ended(pid, sent + asked["limit_s"]) if code is None else code
+            after = time.monotonic() - sent
     hung = code is None
     if code is None:
         os.killpg(pid, signal.SIGKILL)
@@ -172,7 +180,7 @@ def _live(asked: dict[str, Any]) -> dict[str, Any]:
     for one in left:
         os.kill(one, signal.SIGKILL)
     seconds = time.monotonic() - began
-    return {"code": code, "seconds": seconds, "aimed": aimed, "orphans": len(left), "hung": hung}
+    return {"code": code, "seconds": seconds, "aimed": aimed, "orphans": len(left), "hung": hung, "after": after}
 
 
 def main() -> None:

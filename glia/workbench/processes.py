@@ -31,8 +31,9 @@ from glia.runs.packing import pack, unpack
 from glia.training import world as worlds
 from glia.training.pulse import LostProcess, Pulse
 from glia.training.world import World, line_of
+from glia.workbench.halt import Stopped, stop_on_signal
 from glia.workbench.run import Run
-from glia.workbench.session import Session, Stopped, stop_on_signal
+from glia.workbench.session import Session
 
 BEGIN_S = 600.0  # until a process that was started is heard of: a machine may be busy, torch takes seconds to import
 LOOK_S = 0.05
@@ -101,7 +102,7 @@ class Company:
             _start_group(self.store, self.rank, self.size)
         session.world = worlds.join(self.store, stall_of(session.recipe), self.pulse)
         skeleton, tensors = (session.world.from_first(b"") for _ in range(2))
-        with stop_on_signal(lambda line: None) as stop:
+        with stop_on_signal(lambda line: None) as stop, stop.between_steps(""):
             session.world.asked = lambda: stop.signal if stop.asked else 0
             with closing(session.moments(unpack(skeleton, tensors) if skeleton else None)) as moments:
                 for _ in moments:

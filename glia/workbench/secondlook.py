@@ -5,11 +5,9 @@ network that is made before the first step. Whatever can be set in a recipe is t
 """
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,6 +32,7 @@ from glia.vitals.capture import LARGEST_MODEL, copied
 from glia.vitals.chart import Chart, ScoreFacts, StepVitals
 from glia.vitals.listen import listen
 from glia.workbench.firstlook import plain_dropout
+from glia.workbench.halt import at_once
 from glia.workbench.session import Session, loss_of
 
 ROWS, HELD = 10_000, 2_000  # of training and of held-out rows, at most
@@ -102,7 +101,7 @@ def second_look(
     own = session.recipe.model.model == "custom"
     began = time.process_time()
     cuda = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with _interruptible(), torch.random.fork_rng(devices=cuda):
+    with at_once(), torch.random.fork_rng(devices=cuda):
         bench = rehearsed(session, start, REHEARSAL * seconds)
         if bench is None or bench.answers is None or bench.train is None or not bench.capture.optimizers:
             return None
@@ -319,16 +318,3 @@ def _tried_alone(trials: Trials, finding: Finding) -> bool:
 def _optimizer_named(kind: str) -> str:
     """The catalogue's name for a class of torch."""
     return next((name for name in catalog.names("optimizers") if name == str(kind).lower()), "")
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C ends the trials at once, and only them: the run is over and has nothing to lose."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -1,15 +1,12 @@
 """A session: a plan and its data, trained into a run folder; begun anew or gone on with, the same numbers come out."""
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -40,6 +37,7 @@ from glia.training.metrics import accuracy, label_accuracy, rmse
 from glia.training.steps import FoldStep, Step, supervised
 from glia.training.transfer import Thawing
 from glia.training.world import World
+from glia.workbench.halt import Stop
 from glia.workbench.plan import Choice
 
 Watcher = Callable[[Moment], None]
@@ -247,50 +245,6 @@ class Recorder:
             self.chart.close()
             self.clock.close()
             self.hashes.close()
-
-
-@dataclass
-class Stop:
-    """Set by the first Ctrl-C (or SIGTERM); training ends after the step under way."""
-
-    asked: bool = False
-    signal: int = 0
-
-    def agreed(self, world: World) -> bool:
-        """Is it to stop after this step? Of several processes all stop after the same one."""
-        if world.many and world.stopping:
-            self.asked, self.signal = True, world.stopping
-        return bool(world.stopping) if world.many else self.asked
-
-
-class Stopped(KeyboardInterrupt):
-    """Training was asked to stop, and did so in good order."""
-
-    def __init__(self, folder: Path, signal: int):
-        self.folder, self.signal = folder, signal
-        super().__init__(f"stopped; everything so far is kept. To go on: glia resume {folder}")
-
-
-@contextmanager
-def stop_on_signal(tell: Callable[[str], None]) -> Iterator[Stop]:
-    """The first signal asks for an orderly stop; a second one ends at once (the last checkpoint stays whole)."""
-    stop = Stop()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if stop.asked:
-            raise KeyboardInterrupt
-        stop.asked, stop.signal = True, number
-        tell("stopping after this step; once more to stop at once")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def run_training(

@@ -28,10 +28,11 @@ from glia.workbench import processes as several
 from glia.workbench.believed import sound_state
 from glia.workbench.checkup import Busy, Checkup
 from glia.workbench.finish import finish, save_model, status, write_report
+from glia.workbench.halt import Halt, Stop, Stopped, stop_on_signal
 from glia.workbench.plan import Choice, plan, weighted
 from glia.workbench.prepare import prepare, with_full_paths
 from glia.workbench.run import Run
-from glia.workbench.session import Session, Stopped, Watcher, chart_rhythm, run_training, stop_on_signal
+from glia.workbench.session import Session, Watcher, chart_rhythm, run_training
 
 Tell = Callable[[str], None]
 Found = Callable[[Finding], None]
@@ -269,34 +270,63 @@ def _go(
     checkup: Checkup | None,
 ) -> Run:
     with folder.writing(), stop_on_signal(tell) as stop:
-        status(folder, "running", "", {}, began)
-        watchers = begin(session, folder, choices) if begin else ()
-        if session.recipe.train.tensorboard:
-            watchers += (tensorboard(folder.path, chart_rhythm(session.total_steps()), tell),)
         try:
-            record = folder.read_json(pretrained.RECORD)
-            company = several.together(session, state, folder.path, record, lambda: stop.signal if stop.asked else 0)
-            with company, checkup.watching(folder, state) if checkup else nullcontext():
-                run_training(folder, session, state, watchers + ((checkup.watch,) if checkup else ()), stop)
-        except NonFinite as error:
-            if all(p.isfinite().all() for p in session.model.parameters()):  # they may have been given so
-                save_model(folder, session)
-            _end(folder, checkup, "failed", str(error), tell, began, non_finite=error.to_dict())
-            raise
-        except GliaError as error:
-            with suppress(GliaError):  # a full disk may refuse this too; what it refused first is what counts
-                status(folder, "failed", str(error), folder.history(), began)
-            raise
-        if stop.asked:
-            _end(folder, checkup, "stopped", "asked to stop", tell, began)
-            raise Stopped(folder.path, stop.signal)
-        finish(folder, session, tell)
-        seconds = {"seconds": round(time.monotonic() - began, 2), "peak_memory_bytes": machine.peak_memory_bytes()}
-        folder.write_json("machine.json", folder.read_json("machine.json", {}) | seconds)
-        epochs = folder.history().get("epoch", [])
-        early = len(epochs) < (session.recipe.train.epochs or 0)
-        _end(folder, checkup, "finished", "no gain any more" if early else "all epochs done", tell, began)
+            _to_the_end(folder, session, state, choices, tell, begin, began, checkup, stop=stop)
+        except Halt as halt:
+            if halt.again:
+                raise
+            with stop.between_steps(""):
+                _end(folder, checkup, "stopped", "asked to stop", tell, began)
+            raise Stopped(folder.path, stop.signal) from None
     return Run(folder, session.model)
+
+
+def _to_the_end(
+    folder: RunFolder,
+    session: Session,
+    state: dict[str, Any] | None,
+    choices: list[Choice],
+    tell: Tell,
+    begin: Begin | None,
+    began: float,
+    checkup: Checkup | None,
+    *,
+    stop: Stop,
+) -> None:
+    """Train, measure, report. Raises Halt when it was asked to stop and has."""
+    status(folder, "running", "", {}, began)
+    watchers = begin(session, folder, choices) if begin else ()
+    if session.recipe.train.tensorboard:
+        watchers += (tensorboard(folder.path, chart_rhythm(session.total_steps()), tell),)
+    try:
+        record = folder.read_json(pretrained.RECORD)
+        company = several.together(session, state, folder.path, record, lambda: stop.signal if stop.asked else 0)
+        with company, checkup.watching(folder, state) if checkup else nullcontext(), stop.between_steps():
+            run_training(folder, session, state, watchers + ((checkup.watch,) if checkup else ()), stop)
+    except NonFinite as error:
+        if all(p.isfinite().all() for p in session.model.parameters()):  # they may have been given so
+            save_model(folder, session)
+        with stop.between_steps(""):
+            _end(folder, checkup, "failed", str(error), tell, began, non_finite=error.to_dict())
+        raise
+    except GliaError as error:
+        with suppress(GliaError):  # a full disk may refuse this too; what it refused first is what counts
+            status(folder, "failed", str(error), folder.history(), began)
+        raise
+    except RuntimeError as error:
+        # Who ends a job may end all its processes: a loader that lost its workers is then part of being stopped.
+        if not stop.asked:
+            raise
+        tell(f"stopped without a checkpoint of the last step ({error})")
+    if stop.asked:
+        raise Halt(stop.signal)
+    finish(folder, session, tell)
+    seconds = {"seconds": round(time.monotonic() - began, 2), "peak_memory_bytes": machine.peak_memory_bytes()}
+    folder.write_json("machine.json", folder.read_json("machine.json", {}) | seconds)
+    epochs = folder.history().get("epoch", [])
+    early = len(epochs) < (session.recipe.train.epochs or 0)
+    with stop.between_steps(""):
+        _end(folder, checkup, "finished", "no gain any more" if early else "all epochs done", tell, began)
 
 
 def _end(

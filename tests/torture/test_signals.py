@@ -1,0 +1,88 @@
+"""Signals in small numbers; and those that arrive where no handler of Python's can run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from torture import signals
+
+
+def test_signals_at_random_moments(tmp_path: Path) -> None:
+    result = signals.run(signals.SMALL, tmp_path, lambda line: None)
+    assert not result.failed, "\n".join(result.failed)
+    assert result.tried == signals.SMALL and int(result.figures["resumable"]) > 0
+
+
+# A lock of C that is never given back: no handler of Python's runs there, and no error wakes it up.
+STUCK = """
+import ctypes, sys
+from glia.workbench.halt import one_line, stop_on_signal
+lock, libc = ctypes.create_string_buffer(64), ctypes.CDLL(None)
+def stick():
+    libc.pthread_mutex_lock(lock)
+    print("stuck", flush=True)
+    libc.pthread_mutex_lock(lock)
+if sys.argv[1] == "run":
+    with stop_on_signal(lambda line: print(line, flush=True)) as stop, stop.between_steps():
+        stick()
+else:
+    with one_line("glia: stopped"):
+        stick()
+"""
+
+
+@pytest.mark.parametrize(("where", "number", "code"), [("run", signal.SIGTERM, 143), ("before", signal.SIGUSR1, 75)])
+def test_a_computation_that_never_ends_does_not_hold_a_signal_back(where: str, number: int, code: int) -> None:
+    child = subprocess.Popen([sys.executable, "-c", STUCK, where], stdout=subprocess.PIPE, text=True)
+    with child:
+        assert child.stdout is not None and child.stdout.readline() == "stuck\n"
+        child.send_signal(number)
+        if where == "run":
+            assert child.stdout.readline().startswith("stopping after this step")
+            child.send_signal(number)
+        assert child.wait(timeout=20) == code
+
+
+FORKED = """
+import os, signal, time
+from glia.workbench.halt import stop_on_signal
+with stop_on_signal(print) as stop, stop.between_steps():
+    worker = os.fork()
+    if not worker:
+        time.sleep(60)
+    time.sleep(0.3)
+    os.killpg(os.getpid(), signal.SIGINT)
+    time.sleep(3)
+    print("alive", os.waitpid(worker, os.WNOHANG) == (0, 0), stop.asked, flush=True)
+    os.kill(worker, signal.SIGTERM)
+    print(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]))
+"""
+
+
+def test_what_all_processes_get_is_one_signal() -> None:
+    """Ctrl-C in a terminal reaches workers too: they go on, and the run does not take theirs for a second one."""
+    answer = subprocess.run(
+        [sys.executable, "-c", FORKED], start_new_session=True, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines()[1:] == ["alive True True", "-15"]
+
+
+def test_ctrl_c_in_the_preparation_is_one_line(tmp_path: Path) -> None:
+    """A pipe that nobody writes to stands for a source that takes long."""
+    source = tmp_path / "rows.csv"
+    os.mkfifo(source)
+    command = [sys.executable, "-c", "from glia.cli.main import main; main()", "train", str(source), "target=y"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path)
+    with child:
+        time.sleep(6)
+        child.send_signal(signal.SIGINT)
+        said, _ = child.communicate(timeout=20)
+    if child.returncode != 2:  # a source that is no plain file may be refused at once
+        assert (child.returncode, said) == (130, "glia: stopped\n")
+    assert "Traceback" not in said
