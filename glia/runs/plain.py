@@ -7,7 +7,13 @@ from pathlib import Path
 from glia.errors import DamagedError, DiskError
 
 DEEPEST = 3  # folders below the run's own
-LARGEST = {".toml": 1 << 20, ".json": 1 << 28, ".jsonl": 1 << 28}  # bytes, by suffix; weights may have any size
+LARGEST = {
+    ".toml": 1 << 20,
+    ".json": 1 << 28,
+    ".jsonl": 1 << 28,
+    ".html": 1 << 28,
+    ".csv": 1 << 28,
+}  # bytes, by suffix; weights may have any size
 
 
 def plain_files(run: Path) -> None:
