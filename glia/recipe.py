@@ -28,6 +28,13 @@ def _numbers(value: Any) -> Any:
     return [value] if isinstance(value, int) else value
 
 
+def _levels(value: Any) -> Any:
+    """``"0.1,0.5,0.9"``."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
+    return [value] if isinstance(value, int | float) else value
+
+
 def _epochs(value: Any) -> Any:
     """``"2,4,6"``, or ``never``."""
     return () if value == "never" else _numbers(value)
@@ -53,6 +60,7 @@ Sizes = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(_numb
 Epochs = Annotated[tuple[int, ...], BeforeValidator(_epochs)]
 Kinds = Annotated[dict[str, str], BeforeValidator(_kinds)]
 Limits = Annotated[dict[str, int], BeforeValidator(limits.parse)]
+Levels = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], BeforeValidator(_levels)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 
@@ -77,6 +85,11 @@ class Data(_Settings):
     test_share: Share = Field(0.2, description="share of all rows kept for the final test")
     group: str | None = Field(None, description="column whose equal values stay in one part")
     time: str | None = Field(None, description="column of time: train comes before valid, valid before test")
+    horizon: int | None = Field(None, gt=0, description="steps to forecast; with it a table is one of series in time")
+    window: int | None = Field(None, gt=0, description="steps of the past that a forecast looks back on")
+    series: str | None = Field(None, description="column that names the series, where a table holds several")
+    covariates: Names = Field((), description="other columns of numbers that a forecast is shown")
+    quantiles: Levels = Field((), description="quantiles to forecast, e.g. 0.1,0.5,0.9; otherwise one number")
     kinds: Kinds = Field({}, description="kinds of columns, e.g. age=number,zip=category")
     drop: Names = Field((), description="columns to leave out")
     header: bool | None = Field(None, description="whether the first line names the columns; worked out if not said")

@@ -9,7 +9,7 @@ network); targets (what they are); dtype (of the targets); options (what `glia.n
 from glia.catalog.entry import Entry
 
 _NUMBERS = {
-    "tasks": ("regress",),
+    "tasks": ("regress", "forecast"),
     "logits": False,
     "targets": "numbers (N, T)",
     "dtype": ("float32",),
@@ -80,6 +80,18 @@ ENTRIES = (
         "mean squared error: the mean of the target",
         "Gauss 1809",
         {**_NUMBERS, "options": ()},
+    ),
+    Entry(
+        "pinball",
+        "glia.nn.losses:pinball",
+        "for quantiles: missing upwards costs q, missing downwards 1 - q",
+        "Koenker, Bassett 1978, Econometrica 46",
+        {
+            **_NUMBERS,
+            "tasks": ("forecast",),
+            "targets": "numbers (...,), of outputs (..., Q)",
+            "options": ("quantiles",),
+        },
     ),
     Entry(
         "half_mse",

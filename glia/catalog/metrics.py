@@ -29,7 +29,36 @@ def _metric(
 
 _CLASS, _LABELS, _NUMBER = ("classify",), ("multilabel",), ("regress",)
 
+_FORECAST, _AHEAD = "glia.predict.forecast:Forecasts", ("forecast",)
+
 ENTRIES = (
+    _metric(
+        "smape",
+        "symmetric error in shares: |error| over the mean size of truth and forecast",
+        _AHEAD,
+        up=False,
+        high=2.0,
+        paper="Makridakis 1993",
+        where=_FORECAST,
+    ),
+    _metric(
+        "mase",
+        "mean absolute error, scaled by that of telling the value a season before",
+        _AHEAD,
+        up=False,
+        high=inf,
+        paper="Hyndman, Koehler 2006, International Journal of Forecasting 22",
+        where=_FORECAST,
+    ),
+    _metric(
+        "mse",
+        "mean squared error in standard deviations of the training rows",
+        _AHEAD,
+        up=False,
+        high=inf,
+        where=_FORECAST,
+    ),
+    _metric("coverage", "share of truths inside the interval made for 80 %", _AHEAD, where=_FORECAST),
     _metric(
         "bits",
         "bits a token: the loss of a language model in units of log 2",
@@ -71,7 +100,7 @@ ENTRIES = (
     _metric("f1_macro", "mean of the labels' F1", _LABELS),
     _metric("f1_micro", "F1 of all labels as one", _LABELS),
     _metric("rmse", "root mean squared error", _NUMBER, up=False, high=inf, units="target"),
-    _metric("mae", "mean absolute error", _NUMBER, up=False, high=inf, units="target"),
+    _metric("mae", "mean absolute error", (*_NUMBER, "forecast"), up=False, high=inf, units="target"),
     _metric("r2", "share of the target's variance that is explained", _NUMBER, low=-inf),
 )
 

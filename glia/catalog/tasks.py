@@ -29,6 +29,13 @@ ENTRIES = (
         {"loss": "mse", "metric": "rmse", "output": "linear"},
     ),
     Entry(
+        "forecast",
+        "glia.data.task:Task",
+        "the next steps of one or several series",
+        None,
+        {"loss": "mse", "metric": "mae", "output": "linear", "wants": "the next steps of a series"},
+    ),
+    Entry(
         "language",
         "glia.data.task:Task",
         "the next token, at every place of a text",

@@ -102,11 +102,14 @@ def predict(
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the input's own columns beside the predictions.")] = False,
     overwrite: Overwrite = False,
+    horizon: Annotated[
+        int | None, typer.Option("--horizon", min=1, help="Steps to forecast. Not given: those it was trained for")
+    ] = None,
 ) -> None:
     """Predict new rows with a trained network; any size of file."""
     from glia.cli import predict as verb
 
-    verb.run(run, source, out=out, keep=keep, overwrite=overwrite)
+    verb.run(run, source, out=out, keep=keep, overwrite=overwrite, horizon=horizon)
 
 
 @app.command()

@@ -100,9 +100,38 @@ class SeriesFacts:
         return self.length, self.channels
 
 
-Facts = TableFacts | ImageFacts | TensorFacts | TextFacts | SeriesFacts
+@dataclass(frozen=True)
+class ForecastFacts:
+    """A stretch of the past arrives as floats (rows, window, channels), the first channels being those to forecast.
+
+    horizon: steps to tell. mean, std: of each channel, from the training part. period: steps of the season, 0 for none.
+    several: the rows come from more than one series. quantiles: to tell, in 0..1; none for a single number.
+    naive: of each target, the mean absolute error of telling training steps by the value a season before (Hyndman,
+    Koehler 2006, the scale of the MASE).
+    """
+
+    channels: int
+    window: int
+    horizon: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    period: int
+    several: bool
+    quantiles: tuple[float, ...]
+    naive: tuple[float, ...]
+    rows: int
+
+    kind = "forecast"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row."""
+        return self.window, self.channels
+
+
+Facts = TableFacts | ImageFacts | TensorFacts | TextFacts | SeriesFacts | ForecastFacts
 KINDS: dict[str, type[Facts]] = {
-    kind.kind: kind for kind in (TableFacts, ImageFacts, TensorFacts, TextFacts, SeriesFacts)
+    kind.kind: kind for kind in (TableFacts, ImageFacts, TensorFacts, TextFacts, SeriesFacts, ForecastFacts)
 }
 
 

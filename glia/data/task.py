@@ -14,7 +14,8 @@ class Task:
     """What is to be answered.
 
     kind: "classify" (one of `classes`), "multilabel" (each of `targets` yes or no), "regress" (a number for each),
-    "language" (the next token, one of `classes`, at every place of a text), "own" (whatever the user's Step says).
+    "forecast" (each target, some steps ahead), "language" (the next token, one of `classes`, at every place of a text),
+    "own" (whatever the user's Step says).
     center, scale: for "regress", what each target was standardised by, from the training rows alone.
     weights: for "classify", the class weights of the loss; empty when all count the same.
     """

@@ -147,6 +147,18 @@ def mse(outputs: Tensor, targets: Tensor) -> Tensor:
     return F.mse_loss(*_alike(outputs, targets))
 
 
+def pinball(outputs: Tensor, targets: Tensor, quantiles: Sequence[float] = (0.1, 0.5, 0.9)) -> Tensor:
+    """Mean over the quantiles q of max(q e, (q - 1) e), where e = target - output; its minimum is at the quantiles.
+
+    outputs (..., Q), targets (...). Koenker, Bassett 1978.
+    """
+    levels = torch.tensor(quantiles, dtype=outputs.dtype, device=outputs.device)
+    if outputs.shape[-1] != len(levels):
+        raise GliaError("outputs of the pinball loss", got=tuple(outputs.shape), expected=f"(..., {len(levels)})")
+    error = exact(targets).unsqueeze(-1) - exact(outputs)
+    return torch.maximum(levels * error, (levels - 1) * error).mean()
+
+
 def half_mse(outputs: Tensor, targets: Tensor) -> Tensor:
     """Mean of (output - target)^2 / 2: its gradient is the plain difference."""
     return F.mse_loss(*_alike(outputs, targets)) / 2

@@ -1,8 +1,7 @@
 """Jobs: for each kind of answer, how it is judged, what it is compared with, and how new rows are answered."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import polars as pl
 from torch import Tensor, nn
@@ -15,51 +14,18 @@ from glia.predict import baselines as rivals
 from glia.predict import evaluate as labelled
 from glia.predict import predict as answers
 from glia.predict.curves import curves
+from glia.predict.forecast import Forecasts
+from glia.predict.job import Job, Judged
 from glia.predict.measure import measure
 from glia.predict.outputs import part_of
 from glia.predict.worst import worst
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What is written down of one part of the data.
-
-    metrics: the headline first. curves: what the page draws, plain JSON with "kind". tensors: answers that are kept.
-    """
-
-    metrics: dict[str, float]
-    curves: dict[str, Any] = field(default_factory=dict)
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-
-
-class Job(Protocol):
-    """What the river asks of a kind of answer (`Task.kind`)."""
-
-    def judge(self, model: nn.Module, part: Batches, data: Prepared) -> Judged:
-        """Measure the network on a part."""
-        ...
-
-    def examples(self, judged: Judged, part: Batches, data: Prepared, source: Any) -> dict[str, bytes]:
-        """Files on single rows that people want to see, "worst.json" among them (`glia.predict.worst`); may be none."""
-        ...
-
-    def baselines(self, data: Prepared) -> list[dict[str, Any]]:
-        """Simple models on the same rows: {"name", "valid": metrics, "test": metrics, "seconds"} each."""
-        ...
-
-    def frames(
-        self, model: nn.Module, task: Task, reader: Reader, source: Any, *, batch_rows: int = 4096, keep: bool = False
-    ) -> Iterator[pl.DataFrame]:
-        """Predictions for a new source, piece by piece."""
-        ...
-
-    def evaluate(self, model: nn.Module, task: Task, reader: Reader, source: Any) -> dict[str, float]:
-        """Figures on a new source that has its answers."""
-        ...
-
-
 class RowAnswers:
     """A class, labels or values for each row."""
+
+    def fitted(self, model: nn.Module, data: Prepared) -> None:
+        """Nothing: weights are all."""
 
     def judge(self, model: nn.Module, part: Batches, data: Prepared) -> Judged:
         return self.judged(data.task, part_of(model, part, data.task))
@@ -85,7 +51,7 @@ class RowAnswers:
 
 
 ROWS = RowAnswers()
-JOBS: dict[str, Job] = {"classify": ROWS, "multilabel": ROWS, "regress": ROWS}
+JOBS: dict[str, Job] = {"classify": ROWS, "multilabel": ROWS, "regress": ROWS, "forecast": Forecasts()}
 
 
 def job_of(task: Task) -> Job:

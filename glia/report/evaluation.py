@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from glia.report.forecast import forecast_plots
 from glia.report.plot import Frame, Mark, Plot, Series, draw
 from glia.report.read import Floats, Json, mapping_of, number, rows_of
 from glia.report.svg import Axis, fitted
@@ -19,6 +20,8 @@ WIDE = {"width": 520.0, "height": 380.0}
 
 def evaluation_plots(curves: Json, part: str) -> list[Plot]:
     """All figures that the curves of one part give."""
+    if curves.get("kind") == "forecast":
+        return forecast_plots(curves, part)
     plots = [_areas(curves, "roc", part), _areas(curves, "pr", part), _calibration(curves, part)]
     for i, target in enumerate(rows_of(curves.get("targets"))):
         plots += [_against_truth(target, f"{part}-{i}"), _residuals(target, f"{part}-{i}")]

@@ -55,7 +55,8 @@ def headline(run: RunFiles) -> str:
 def _verdict(run: RunFiles, part: str, key: str, value: float) -> Verdict:
     predictions = run.predictions.get(part)
     rows = len(predictions) if predictions else number(mapping_of(run.card.get("parts")).get(part))
-    error = _error(str(run.task.get("kind")), key, value, predictions, rows)
+    known = number(mapping_of(run.metrics.get(part)).get(f"{key}_error"))
+    error = known if known is not None else _error(str(run.task.get("kind")), key, value, predictions, rows)
     network = Contender("this network", value, error, run.took, network=True)
     items = rows_of(run.metrics.get("baselines"))
     others = [other for item in items if (other := _baseline(item, part, key, network, rows))]

@@ -17,14 +17,29 @@ MEASURES = {
     "rmse": "RMSE",
     "mae": "MAE",
     "r2": "R²",
+    "smape": "sMAPE",
+    "mase": "MASE",
+    "mse": "MSE, standardised",
+    "coverage": "coverage",
     "precision": "precision",
     "recall": "recall",
     "support": "rows",
     "loss": "loss",
     "bits": "bits a token",
 }
-SHARES = {"accuracy", "balanced_accuracy", "exact_match", "f1", "f1_macro", "f1_micro", "precision", "recall"}
-LOWER_IS_BETTER = {"bits", "log_loss", "ece", "rmse", "mae", "loss", "mse"}
+SHARES = {
+    "smape",
+    "coverage",
+    "accuracy",
+    "balanced_accuracy",
+    "exact_match",
+    "f1",
+    "f1_macro",
+    "f1_micro",
+    "precision",
+    "recall",
+}
+LOWER_IS_BETTER = {"smape", "mase", "bits", "log_loss", "ece", "rmse", "mae", "loss", "mse"}
 EXPLAINED = {
     "accuracy": "share of rows that are answered right",
     "balanced_accuracy": "mean of the classes' recalls: every class counts the same",
@@ -38,6 +53,10 @@ EXPLAINED = {
     "ece": "expected calibration error: how far stated confidence is from being right; lower is better",
     "rmse": "root of the mean squared error, in the target's units; lower is better",
     "mae": "mean absolute error, in the target's units; lower is better",
+    "smape": "mean of |error| against the mean size of truth and forecast; lower is better",
+    "mase": "mean absolute error against that of telling the value a season before; below 1 is better than that",
+    "mse": "mean squared error in standard deviations of the training rows; lower is better",
+    "coverage": "share of truths inside the interval, which is made for 80 %",
     "r2": "share of the target's variance that is explained",
 }
 

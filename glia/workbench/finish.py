@@ -8,7 +8,8 @@ import safetensors.torch
 
 from glia.data.facts import facts_to_dict
 from glia.errors import DiskError
-from glia.predict.jobs import JOBS, ROWS, Judged, job_of
+from glia.predict.job import Judged
+from glia.predict.jobs import JOBS, ROWS, job_of
 from glia.predict.measure import own_units
 from glia.report.page import render
 from glia.runs import checkpoint
@@ -39,6 +40,8 @@ def save_model(folder: RunFolder, session: Session) -> None:
 
 def finish(folder: RunFolder, session: Session, tell: Tell) -> None:
     """Everything that a reader of the run wants, worked out once and written down."""
+    if session.data.task.kind in JOBS:
+        job_of(session.data.task).fitted(session.model, session.data)
     save_model(folder, session)
     folder.write_history()
     if session.data.task.kind not in JOBS:

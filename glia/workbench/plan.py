@@ -12,6 +12,7 @@ from glia.data.facts import Facts
 from glia.data.prepared import Prepared
 from glia.data.task import Task
 from glia.errors import GliaError
+from glia.models.choose_forecast import choose_forecast, forecast_settings
 from glia.models.choose_image import choose_image, image_settings
 from glia.models.choose_table import choose_table, train_settings
 from glia.models.suggestion import Suggestion
@@ -137,6 +138,7 @@ def _tensor(facts: Facts, rows: int, task: Task) -> Suggestion:
 NETWORKS: dict[str, tuple[Callable[[Any, int, Task], Suggestion], Callable[[str, Any, int, Task], dict[str, Any]]]] = {
     "table": (choose_table, lambda name, facts, rows, task: train_settings(name, rows)),
     "image": (choose_image, image_settings),
+    "forecast": (choose_forecast, forecast_settings),
     "tensor": (_tensor, lambda name, facts, rows, task: _plain(rows)),
 }
 """For each kind of input: (facts, rows, task) -> the network that fits; (name, facts, rows, task) -> how one that was

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from glia.data.forecast.prepare import prepare_forecast
+from glia.data.forecast.reader import ForecastReader
 from glia.data.given import GivenReader
 from glia.data.images.prepare import is_image_source, prepare_images
 from glia.data.images.reader import ImageReader
@@ -25,9 +27,15 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "image": Kind(lambda data: is_image_source(data.source, data.limits), prepare_images),
+    "forecast": Kind(lambda data: data.horizon is not None, prepare_forecast),
     "table": Kind(lambda data: True, prepare_table),
 }
-READERS: dict[str, Any] = {"table": TableReader, "image": ImageReader, "tensor": GivenReader}
+READERS: dict[str, Any] = {
+    "table": TableReader,
+    "image": ImageReader,
+    "tensor": GivenReader,
+    "forecast": ForecastReader,
+}
 
 
 def prepare(source: Any = None, recipe: Recipe | None = None, **settings: Any) -> Prepared:

@@ -1,9 +1,12 @@
 """Run: a run folder with its verbs. What `glia.train` returns and `glia.open` finds again."""
 
+import inspect
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import torch
 from torch import nn
 
@@ -105,14 +108,26 @@ class Run:
             raise GliaError(f"the weights in {self.folder} do not fit the network", got=error) from None
         return self._given.eval()
 
-    def predict(self, source: Any, *, keep: bool = False) -> Any:
-        """A polars frame of predictions for new rows (a path, a frame, a folder of pictures, arrays)."""
-        return whole(job_of(self.task).frames(self.model, self.task, self.reader, source, keep=keep))
+    def predict(self, source: Any, *, keep: bool = False, **options: Any) -> Any:
+        """A polars frame of predictions for new rows (a path, a frame, a folder of pictures, arrays).
 
-    def predict_file(self, source: Any, out: Path | str, *, keep: bool = False, overwrite: bool = False) -> int:
+        options: of the kind of answer, such as horizon=48 of forecasts.
+        """
+        return whole(self._frames(source, keep=keep, **options))
+
+    def predict_file(
+        self, source: Any, out: Path | str, *, keep: bool = False, overwrite: bool = False, **options: Any
+    ) -> int:
         """Predictions for a source of any size, written piece by piece to CSV, Parquet or JSON lines; rows written."""
-        frames = job_of(self.task).frames(self.model, self.task, self.reader, source, keep=keep)
-        return write_rows(frames, Path(out), source=source, overwrite=overwrite)
+        return write_rows(self._frames(source, keep=keep, **options), Path(out), source=source, overwrite=overwrite)
+
+    def _frames(self, source: Any, **options: Any) -> Iterator[pl.DataFrame]:
+        frames = job_of(self.task).frames
+        known = list(inspect.signature(frames).parameters)[4:]  # after the network, the task, the reader, the source
+        for name in options:
+            if name not in known:
+                raise GliaError(f"predictions of this run have no {name}", expected=f"one of {', '.join(known)}")
+        return frames(self.model, self.task, self.reader, source, **options)
 
     def evaluate(self, source: Any) -> dict[str, float]:
         """Figures on new rows that have their answers."""

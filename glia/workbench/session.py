@@ -30,6 +30,7 @@ from glia.runs import checkpoint, hashes, seals
 from glia.runs.folder import RunFolder
 from glia.runs.hashes import Hashes
 from glia.training.feed import Feed
+from glia.training.forecast import forecasting
 from glia.training.language import next_token
 from glia.training.loop import Moment, fit
 from glia.training.lr_range import choose_lr, lr_range
@@ -165,7 +166,13 @@ def make_step(recipe: Recipe, data: Prepared, model: nn.Module) -> Step:
     return supervised(entry.name, metric=metric, **options)
 
 
+def _forecasting(recipe: Recipe, data: Prepared, model: nn.Module) -> Step:
+    entry, options = loss_of(recipe, data.task)
+    return forecasting(entry.name, quantiles=getattr(data.facts, "quantiles", ()), **options)
+
+
 STEPS: dict[str, Callable[[Recipe, Prepared, nn.Module], Step]] = {
+    "forecast": _forecasting,
     "language": lambda recipe, data, model: next_token(getattr(data.facts, "pad", None)),
 }
 """Steps of tasks whose answers are no single rows."""
