@@ -48,7 +48,7 @@ class Forecaster(nn.Module):
         z = (x.to(self.mean.dtype) - self.mean) / self.std
         middle, width = self._level(z)
         out = self.body((z - middle) / width)
-        out = out.view(len(x), self.horizon, self.targets, -1)
+        out = out.view(x.shape[0], self.horizon, self.targets, -1)
         middle, width = (part[:, :, : self.targets, None] for part in (middle, width))
         out = out * width + middle
         return out if self.quantiles else out.squeeze(3)
@@ -95,7 +95,7 @@ class _Channelwise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.net(x[:, :, : self.targets])  # (N, T, horizon x Q)
-        return out.view(len(x), self.targets, self.horizon, -1).permute(0, 2, 1, 3).flatten(2)
+        return out.view(x.shape[0], self.targets, self.horizon, -1).permute(0, 2, 1, 3).flatten(2)
 
 
 class _Line(nn.Module):

@@ -152,11 +152,7 @@ def pinball(outputs: Tensor, targets: Tensor, quantiles: Sequence[float] = (0.1,
 
     outputs (..., Q), targets (...). Koenker, Bassett 1978.
     """
-    levels = torch.tensor(quantiles, dtype=outputs.dtype, device=outputs.device)
-    if outputs.shape[-1] != len(levels):
-        raise GliaError("outputs of the pinball loss", got=tuple(outputs.shape), expected=f"(..., {len(levels)})")
-    error = exact(targets).unsqueeze(-1) - exact(outputs)
-    return torch.maximum(levels * error, (levels - 1) * error).mean()
+    return _pinball_rows(outputs, targets, quantiles).mean()
 
 
 def half_mse(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -177,6 +173,15 @@ def huber(outputs: Tensor, targets: Tensor, delta: float = 1.0) -> Tensor:
 def _rows(each: Tensor) -> Tensor:
     """(N, ...) -> (N,)."""
     return each.flatten(1).mean(1) if each.ndim > 1 else each
+
+
+def _pinball_rows(outputs: Tensor, targets: Tensor, quantiles: Sequence[float] = (0.1, 0.5, 0.9)) -> Tensor:
+    outputs = exact(outputs)
+    levels = torch.tensor(quantiles, dtype=outputs.dtype, device=outputs.device)
+    if outputs.shape[-1] != len(levels):
+        raise GliaError("outputs of the pinball loss", got=tuple(outputs.shape), expected=f"(..., {len(levels)})")
+    error = targets.to(outputs.dtype).unsqueeze(-1) - outputs
+    return torch.maximum(levels * error, (levels - 1) * error).flatten(1).mean(1)
 
 
 def _mse_rows(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -203,6 +208,7 @@ _PER_ROW: dict[str, Callable[..., Tensor]] = {
     "half_mse": _half_mse_rows,
     "mae": _mae_rows,
     "huber": _huber_rows,
+    "pinball": _pinball_rows,
     "ctc": ctc_rows,
     "dice": dice_rows,
 }
@@ -252,6 +258,13 @@ def _number(entry: catalog.Entry, key: str, value: Any) -> Any:
         if not bool(torch.isfinite(weights).all()) or bool((weights < 0).any()):
             raise GliaError(f"{key} of {entry.name}", got=value, expected="finite numbers of 0 or more")
         return weights
+    if key == "quantiles":
+        levels = tuple(_list(value))
+        if not levels or not all(0 < level < 1 for level in levels):
+            raise GliaError(
+                f"{key} of {entry.name}", got=value, expected="numbers between 0 and 1, such as 0.1, 0.5, 0.9"
+            )
+        return levels
     low, high = _RANGES[key]
     if not low <= value < high:
         raise GliaError(f"{key} of {entry.name}", got=value, expected=f"a number from {low:g} to below {high:g}")

@@ -245,9 +245,10 @@ def _rolled(model: nn.Module, x: Tensor, task: Task, asked: int, horizon: int) -
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     quantiles = getattr(model, "quantiles", ())
     while len(found) * horizon < asked:
+        if found:  # go on from what was told last
+            x = torch.cat([x, task.decode(point(found[-1][0], quantiles))], dim=1)[:, -x.shape[1] :]
         outputs = model(x)
         found.append((outputs, *interval(model, outputs)))
-        x = torch.cat([x, task.decode(point(outputs, quantiles))], dim=1)[:, -x.shape[1] :]
     first, second, third = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
     return first, second, third
 

@@ -72,7 +72,7 @@ def _parts(run: RunFiles) -> list[dict[str, Any]]:
             "key": part,
             "title": title,
             "rows": _rows(curves),
-            "wide": bool(curves.get("targets")),
+            "wide": bool(curves.get("targets") or curves.get("shown")),
             "confusion": evaluation.confusion(curves),
             "classes": evaluation.class_table(curves),
             "plots": evaluation.evaluation_plots(curves, part),

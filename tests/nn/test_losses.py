@@ -46,6 +46,7 @@ CASES: dict[str, list[tuple[dict[str, Any], Tensor, Tensor]]] = {
     "half_mse": [({}, draw(N, L), draw(N, L, seed=5))],
     "mae": [({}, draw(N, L), draw(N, L, seed=5))],
     "huber": [({"delta": 0.7}, draw(N, L), draw(N, L, seed=5))],
+    "pinball": [({"quantiles": (0.1, 0.5, 0.9)}, draw(N, L, 3), draw(N, L, seed=5)), ({}, draw(N, 3), draw(N, seed=5))],
     "ctc": [
         ({}, draw(N, 7, C), SPELLED),
         ({"blank": 3}, draw(N, 7, C), torch.where(SPELLED > 0, SPELLED - 1, SPELLED)),
@@ -178,7 +179,7 @@ def test_outputs_however_far_out_give_a_finite_loss_and_gradient(
 @pytest.mark.parametrize("entry", [find("losses", name) for name in CASES], ids=lambda entry: entry.name)
 def test_facts_say_what_the_loss_takes(entry: Any) -> None:
     made = {"label_smoothing": 0.1, "delta": 2.0, "gamma": 1.0, "alpha": 0.5, "weight": WEIGHT, "pos_weight": [1, 2, 3]}
-    made |= {"blank": 2, "smooth": 0.5}
+    made |= {"blank": 2, "smooth": 0.5, "quantiles": (0.1, 0.5, 0.9)}
     for option in entry.facts["options"]:
         assert callable(losses.build(entry.name, **{option: made[option]}))
     for given, outputs, targets in CASES[entry.name]:
@@ -196,6 +197,7 @@ def test_facts_say_what_the_loss_takes(entry: Any) -> None:
         ("cross_entropy", {"weight": [1.0, -1.0]}, "weight of cross_entropy"),
         ("cross_entropy", {"weight": [1.0, math.nan]}, "weight of cross_entropy"),
         ("huber", {"delta": 0.0}, "delta of huber"),
+        ("pinball", {"quantiles": (0.5, 1.0)}, "quantiles of pinball"),
         ("mse", {"delta": 1.0}, "mse takes no options"),
     ],
 )

@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 
 from glia.data.forecast.clock import Clock, clock_of, in_words
-from glia.data.tables.columns import Plan, plan_column, read_plan
+from glia.data.tables.cells import numbers
+from glia.data.tables.columns import Plan, named_as_key, plan_column, read_plan
 from glia.data.tables.source import Int64s, Piece
 from glia.errors import GliaError
 
@@ -70,11 +71,19 @@ def find_columns(
         raise GliaError(f"{piece.name}: column {plan.name!r} holds no times", got=plan.why, expected="dates or numbers")
     if not targets:
         taken = {series, plan.name if plan else None, *covariates}
-        targets = tuple(name for name in names if name not in taken and plan_column(piece, name).kind == "number")
+        targets = tuple(name for name in names if name not in taken and _is_measured(piece, name))
     if not targets:
         raise GliaError(f"{piece.name}: no column of numbers to forecast", hint="--target COLUMN")
     extra = tuple(name for name in covariates if name not in targets)
     return Columns(plan, series, (*targets, *extra), len(targets))
+
+
+def _is_measured(piece: Piece, name: str) -> bool:
+    """Numbers that may be forecast: a running number too, unless its name says that it only counts rows."""
+    kind = plan_column(piece, name).kind
+    if kind != "identifier" or named_as_key(name):
+        return kind == "number"
+    return numbers(piece.column(name), piece.decimal).null_count() == piece.column(name).null_count()
 
 
 def _time_column(piece: Piece, taken: set[str | None]) -> Plan | None:
@@ -97,13 +106,15 @@ def read_panel(piece: Piece, columns: Columns, clock: Clock | None = None) -> Pa
 
     Raises GliaError for a time that cannot be read, two rows of one time, and cells that are no numbers, with the row.
     """
-    values = np.stack([_numbers(piece, name) for name in columns.channels], axis=1).astype(np.float32)
+    plans = [_number_plan(piece, name) for name in columns.channels]
+    read = [read_plan(piece, plan).cast(pl.Float64).to_numpy() for plan in plans]
+    values = np.stack(read, axis=1).astype(np.float32)
     times, dates = _read_times(piece, columns.time) if columns.time else (np.arange(len(piece)), False)
     labels = piece.column(columns.series).cast(pl.String).fill_null("") if columns.series else None
     names = tuple(labels.unique(maintain_order=True).to_list()) if labels is not None else ("",)
     groups = [np.flatnonzero((labels == name).to_numpy()) for name in names] if labels is not None else None
     members = groups if groups is not None else [np.arange(len(piece))]
-    notes: list[str] = []
+    notes = [f"column {p.name!r}: {', '.join(map(repr, p.stray))} read as missing" for p in plans if p.stray]
     if any((np.diff(times[one]) < 0).any() for one in members):
         notes.append("the rows are not in the order of time, and were sorted")
     members = [one[np.argsort(times[one], kind="stable")] for one in members]
@@ -149,14 +160,14 @@ def _on_clock(
     return Panel(names, every, ends, np.array(first), np.concatenate(rows), clock, tuple(notes))
 
 
-def _numbers(piece: Piece, name: str) -> Values:
+def _number_plan(piece: Piece, name: str) -> Plan:
     plan = plan_column(piece, name)
     if plan.kind == "constant":
         plan = Plan(name, "number", plan.why)
     if plan.kind not in ("number", "yes/no", "identifier"):
         raise GliaError(f"{piece.name}: column {name!r} holds no numbers", got=plan.why)
     kind = "number" if plan.kind == "identifier" else plan.kind
-    return read_plan(piece, Plan(name, kind, plan.why, stray=plan.stray)).cast(pl.Float64).to_numpy()
+    return Plan(name, kind, plan.why, stray=plan.stray)
 
 
 def _read_times(piece: Piece, plan: Plan) -> tuple[Int64s, bool]:

@@ -176,10 +176,15 @@ def _number(name: str, series: pl.Series, values: pl.Series, distinct: int, stra
         low, high = values.to_numpy().min(), values.to_numpy().max()
         if high - low == len(series) - 1 and len(series) >= 10:
             return Plan(name, "identifier", f"a running number, {low:.0f} to {high:.0f}, different in every row")
-        if _KEY_CAMEL.search(name) or _KEY_NAME.search(name):
+        if named_as_key(name):
             return Plan(name, "identifier", "by its name a key, different in every row")
     why = f"{'whole' if whole else 'decimal'} numbers, {distinct} different" + _said(stray)
     return Plan(name, "number", why, stray=stray)
+
+
+def named_as_key(name: str) -> bool:
+    """Does the name of a column say that it tells rows apart?"""
+    return bool(_KEY_CAMEL.search(name) or _KEY_NAME.search(name))
 
 
 def _words(name: str, present: pl.Series, distinct: int, rows: int, decimal: str) -> Plan:
