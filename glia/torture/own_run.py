@@ -9,21 +9,34 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import glia.torture
 from glia.errors import GliaError
 from glia.runs.folder import RunFolder
 from glia.torture.result import Result
 
+FEW = 20
 Experiment = Callable[[Path, Path, float, Callable[[str], None]], Result]
 """(copy of the run, empty folder, seconds, tell) -> Result. Raises GliaError where it does not fit the run."""
 
 
 def experiments() -> dict[str, tuple[str, Experiment]]:
-    """Every module of this package with NAME, PROMISE and `on_run`: {name: (promise, on_run)}."""
+    """Every module of this package with a NAME, a PROMISE and `on_run`, or a `run` that counts its tries on a run."""
     names = sorted(found.name for found in pkgutil.iter_modules(glia.torture.__path__))
     modules = [importlib.import_module(f"glia.torture.{name}") for name in names]
-    return {m.NAME: (m.PROMISE, m.on_run) for m in modules if all(hasattr(m, part) for part in ("NAME", "on_run"))}
+    made = {m: m.on_run if hasattr(m, "on_run") else partial(_as_many, m) for m in modules if hasattr(m, "NAME")}
+    return {module.NAME: (module.PROMISE, on_run) for module, on_run in made.items()}
+
+
+def _as_many(module: Any, run: Path, folder: Path, seconds: float, tell: Callable[[str], None]) -> Result:
+    """As many tries as `seconds` allow, judged by how long a few take."""
+    few: Result = module.run(FEW, run, tell)
+    more = int(FEW * (seconds - few.seconds) / max(few.seconds, 0.01))
+    if few.failed or more <= FEW:
+        return few
+    many: Result = module.run(min(more, module.LARGE), run, tell)
+    return many
 
 
 def _named(tell: Callable[[str], None], name: str, line: str) -> None:
