@@ -25,7 +25,7 @@ from glia.training.best import Best
 from glia.training.feed import Feed, moved
 from glia.training.nonfinite import NonFinite
 from glia.training.restore import restore
-from glia.training.sound import Sound
+from glia.training.soundness import Sound
 from glia.training.steps import Step, supervised
 from glia.training.update import Progress, Update, seed_noise
 from glia.training.validate import validate
