@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from glia import disk
+from glia.runs.packing import tensors_in
 
 NAME = "hashes.jsonl"
 SHARE = 0.01  # of the time of training that hashing may take
@@ -36,18 +37,7 @@ def hashes(state: dict[str, Any]) -> dict[str, str]:
 
 def tensors(state: dict[str, Any]) -> dict[str, Tensor]:
     """The tensors of a snapshot's `PARTS`, by place."""
-    return {name: tensor for part in PARTS if part in state for name, tensor in _walk(state[part], part)}
-
-
-def _walk(node: Any, place: str) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(node, Tensor):
-        yield place, node
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            yield from _walk(value, f"{place}.{key}")
-    elif isinstance(node, list | tuple):
-        for index, value in enumerate(node):
-            yield from _walk(value, f"{place}.{index}")
+    return {name: tensor for part in PARTS if part in state for name, tensor in tensors_in(state[part], part)}
 
 
 class Hashes:

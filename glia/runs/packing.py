@@ -1,6 +1,7 @@
 """Nested state (dicts, lists, numbers, tensors) to safetensors and JSON, and back, bit for bit."""
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import safetensors.torch
@@ -52,3 +53,15 @@ def unpack(skeleton: bytes, tensors: bytes) -> Any:
         raise DamagedError(
             "a checkpoint's state does not fit together", got=f"{type(error).__name__}: {error}"
         ) from None
+
+
+def tensors_in(tree: Any, place: str) -> Iterator[tuple[str, Tensor]]:
+    """The tensors in nested mappings and lists, with where they stand: "optimizer.state.0.exp_avg"."""
+    if isinstance(tree, Tensor):
+        yield place, tree
+    elif isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from tensors_in(value, f"{place}.{key}")
+    elif isinstance(tree, list | tuple):
+        for number, value in enumerate(tree):
+            yield from tensors_in(value, f"{place}.{number}")

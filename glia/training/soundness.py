@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from glia.optim.average import Average
+from glia.runs.packing import tensors_in
 from glia.training.nonfinite import NonFinite
 
 
@@ -31,7 +31,7 @@ class Sound:
         named = list(self._kept())
         if whole:
             state = self.optimizer.state_dict()["state"]
-            named += [pair for pair in _tensors(state, "the optimizer's state") if pair[1].ndim]
+            named += [pair for pair in tensors_in(state, "the optimizer's state") if pair[1].ndim]
         bad = next(_bad(named), None)
         if bad is not None:
             value = dict(named)[bad].detach()
@@ -70,15 +70,3 @@ def _bad(named: Iterable[tuple[str, Tensor]]) -> Iterator[str]:
     for (name, _), value in zip(held, largest, strict=True):
         if not math.isfinite(value.item()):
             yield name
-
-
-def _tensors(tree: Any, path: str) -> Iterator[tuple[str, Tensor]]:
-    """The tensors in nested dicts and lists, with where they stand."""
-    if isinstance(tree, Tensor):
-        yield path, tree
-    elif isinstance(tree, Mapping):
-        for key, value in tree.items():
-            yield from _tensors(value, f"{path} {key}")
-    elif isinstance(tree, list | tuple):
-        for number, value in enumerate(tree):
-            yield from _tensors(value, f"{path} {number}")
