@@ -178,6 +178,9 @@ class Train(_Settings):
     processes: int = Field(1, gt=0, le=64, description="processes of this machine that share each batch")
     valid_every: int = Field(1, gt=0, description="validate every so many epochs")
     checkpoint_s: float = Field(30.0, ge=0, description="seconds between checkpoints")
+    stall_timeout: float = Field(
+        300.0, ge=0, description="seconds without a batch after which a run ends with an error; 0: never"
+    )
     baselines: bool = Field(True, description="train simple models beside the network")
     tensorboard: bool = Field(False, description="write TensorBoard files too")
     doctor: bool = Field(True, description="check the data before training, and the run while it goes on")

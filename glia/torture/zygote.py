@@ -130,7 +130,7 @@ def _saving(folder: str) -> bool:
         return False
 
 
-def _others(group: int) -> list[int]:
+def others(group: int) -> list[int]:
     """Processes of a session whose leader is gone."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -175,7 +175,7 @@ def _live(asked: dict[str, Any]) -> dict[str, Any]:
         os.killpg(pid, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     until = time.monotonic() + GRACE_S
-    while (left := _others(pid)) and time.monotonic() < until:
+    while (left := others(pid)) and time.monotonic() < until:
         time.sleep(0.02)
     for one in left:
         os.kill(one, signal.SIGKILL)

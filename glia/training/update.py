@@ -17,6 +17,7 @@ from glia.optim.clip import Clip
 from glia.optim.schedules import Schedule
 from glia.seed import mix
 from glia.training.nonfinite import NonFinite, all_finite, bad_gradient, blame, locate, running_figures
+from glia.training.stall import beat
 from glia.training.steps import Outcome, Step, unpack
 from glia.training.world import Summed, World, weights_of
 
@@ -96,6 +97,7 @@ class Update:
         sizes = [rows_of(batch) for batch in group]
         total, mean, metric_sum = sum(sizes), 0.0, 0.0
         for batch, rows in zip(group, sizes, strict=True):
+            beat()
             if not rows:  # a share of a batch with fewer rows than processes
                 continue
             with numbers(self.precision, self.device):

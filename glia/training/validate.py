@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from glia.training.feed import Feed, moved
+from glia.training.stall import beat
 from glia.training.steps import Step
 from glia.training.update import as_outcome, numbers, rows_of
 from glia.training.world import World
@@ -23,6 +24,7 @@ def validate(
     model.eval()
     with torch.inference_mode(), numbers(precision, device):
         for batch in feed.check(world):
+            beat()
             if not rows_of(batch):
                 continue
             outcome = as_outcome(step(model, moved(batch, device)))

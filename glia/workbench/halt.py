@@ -54,12 +54,16 @@ def end_now(code: int) -> None:
 
 @dataclass
 class Stop:
-    """Set by the first signal. patient: it is looked at soon, so nothing is interrupted; says: what people are told."""
+    """Set by the first signal. patient: it is looked at soon, so nothing is interrupted; says: what people are told.
+
+    error: what the main thread is to raise when it is interrupted by a thread of ours.
+    """
 
     asked: bool = False
     signal: int = 0
     patient: bool = False
     says: str = ""
+    error: Exception | None = None
 
     def agreed(self, world: "World") -> bool:
         """Is it to stop after this step? Of several processes all stop after the same one."""
@@ -87,6 +91,10 @@ def stop_on_signal(tell: Callable[[str], None]) -> Iterator[Stop]:
     stop, over = Stop(), threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:
+        if stop.error is not None and not stop.asked:
+            # Workers are being ended for it: torch's own handler would raise at each, in whatever is done about it.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            raise stop.error
         again, stop.asked = stop.asked, True
         stop.signal = stop.signal or number
         if again or not stop.patient:
@@ -94,7 +102,7 @@ def stop_on_signal(tell: Callable[[str], None]) -> Iterator[Stop]:
 
     def heard(number: int, times: int) -> None:
         if times == 1:
-            if stop.says:
+            if stop.says and stop.error is None:
                 tell(stop.says)
         elif not over.wait(AT_ONCE_S):
             end_now(exit_code(number))

@@ -217,7 +217,13 @@ def settled(recipe: Recipe, *, own: bool) -> Recipe:
 
 def stall_of(recipe: Recipe) -> float:
     """Seconds that a process waits for the others."""
-    return float(getattr(recipe.train, "stall_timeout", None) or worlds.STALL_S)
+    return recipe.train.stall_timeout or worlds.STALL_S
+
+
+def patience(recipe: Recipe) -> float:
+    """Seconds without a batch after which this process gives up; of several one first learns who is at fault."""
+    timeout = recipe.train.stall_timeout
+    return timeout + 2 * END_S if timeout and recipe.train.processes > 1 else timeout
 
 
 @contextmanager

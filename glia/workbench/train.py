@@ -33,6 +33,7 @@ from glia.workbench.plan import Choice, plan, weighted
 from glia.workbench.prepare import prepare, with_full_paths
 from glia.workbench.run import Run
 from glia.workbench.session import Session, Watcher, chart_rhythm, run_training
+from glia.workbench.watchdog import watched
 
 Tell = Callable[[str], None]
 Found = Callable[[Finding], None]
@@ -301,7 +302,8 @@ def _to_the_end(
     try:
         record = folder.read_json(pretrained.RECORD)
         company = several.together(session, state, folder.path, record, lambda: stop.signal if stop.asked else 0)
-        with company, checkup.watching(folder, state) if checkup else nullcontext(), stop.between_steps():
+        dog = watched(folder.path, several.patience(session.recipe), stop)
+        with company, checkup.watching(folder, state) if checkup else nullcontext(), stop.between_steps(), dog:
             run_training(folder, session, state, watchers + ((checkup.watch,) if checkup else ()), stop)
     except NonFinite as error:
         if all(p.isfinite().all() for p in session.model.parameters()):  # they may have been given so
@@ -315,6 +317,9 @@ def _to_the_end(
         raise
     except RuntimeError as error:
         # Who ends a job may end all its processes: a loader that lost its workers is then part of being stopped.
+        if stop.error is not None:  # workers were ended because nothing came from them
+            status(folder, "failed", str(stop.error), folder.history(), began)
+            raise stop.error from error
         if not stop.asked:
             raise
         tell(f"stopped without a checkpoint of the last step ({error})")

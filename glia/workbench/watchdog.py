@@ -1,0 +1,100 @@
+"""A run that has come to a stand: a worker that is frozen, a read that never returns, a computation without end."""
+
+import faulthandler
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from glia import disk
+from glia.errors import GliaError
+from glia.training import stall
+from glia.workbench.halt import Stop, end_now
+
+STACKS = "stalled.txt"
+LOOK_S = 0.25
+FIRST_S = 60.0  # at least, until the first batch: imports and first compilations take their time
+TELL_S = 0.5  # for the main thread to hear of it before its workers are ended, of which it would complain
+LEAVE_S = 5.0  # for it to leave what it waits for
+
+
+class Stalled(GliaError):
+    """Nothing came for too long. Exit code 75: the run can go on from its last checkpoint."""
+
+    exit_code = 75
+
+
+@contextmanager
+def watched(folder: Path, timeout: float, stop: Stop) -> Iterator[None]:
+    """Raises Stalled here when `timeout` seconds pass without a batch (0: never); ends the process where that is stuck.
+
+    What all threads were doing goes to stalled.txt in `folder`. Workers that load data are killed, the frozen too.
+    """
+    over = threading.Event()
+    if not timeout or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    stall.restart()
+
+    def watch() -> None:
+        while not over.wait(min(LOOK_S, timeout / 4)):
+            seconds, batches = stall.since()
+            if seconds > (timeout if batches else max(timeout, FIRST_S)):
+                _give_up(folder, timeout, batches, stop, over)
+                return
+
+    threading.Thread(target=watch, name="glia-watchdog", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _give_up(folder: Path, timeout: float, batches: int, stop: Stop, over: threading.Event) -> None:
+    """Interrupt the main thread; if it does not come, say for it what happened, and end."""
+    stop.error = error = Stalled(
+        f"nothing came for {timeout:g} s after batch {batches}: {_who()}",
+        hint=f"glia resume {folder} (stall_timeout=0 in its recipe waits for ever); {STACKS} there has all threads",
+    )
+    with suppress(GliaError, OSError), tempfile.TemporaryFile() as file:
+        faulthandler.dump_traceback(file, all_threads=True)
+        file.seek(0)
+        disk.write_file(folder / STACKS, file.read())
+    main = threading.main_thread().ident
+    if main is not None:
+        signal.pthread_kill(main, signal.SIGINT)
+    over.wait(TELL_S)
+    # Always: Python waits at its end for workers, and one that is stopped does not hear that it is asked to go.
+    for child in multiprocessing.active_children():
+        child.kill()
+    if not over.wait(LEAVE_S):
+        os.write(2, f"glia: {error}\n".encode())
+        end_now(Stalled.exit_code)
+
+
+def _who() -> str:
+    """Who is waited for: a worker that is stopped, workers that load, or a place in the program."""
+    children = multiprocessing.active_children()
+    states = {child.pid: _state(child.pid) for child in children if child.pid is not None}
+    frozen = [f"worker {pid} is stopped" for pid, state in states.items() if state in ("T", "t")]
+    if frozen:
+        return ", ".join(frozen)
+    if children:
+        return f"workers {', '.join(str(pid) for pid in states)} give no batch"
+    stuck = [thread for thread in threading.enumerate() if thread.name.startswith("glia-loader")]
+    thread = stuck[0] if stuck else threading.main_thread()
+    frame = sys._current_frames().get(thread.ident or 0)
+    place = f" at {frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_name})" if frame else ""
+    return f"thread {thread.name} is stuck{place}"
+
+
+def _state(pid: int) -> str:
+    """R, S, D, T ... as the kernel has it; nothing where it does not say."""
+    with suppress(OSError, IndexError):
+        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0]
+    return ""
