@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from glia import disk, limits
 from glia.errors import DamagedError, GliaError
+from glia.models.adapt import Change, adapted
 from glia.models.keys import Name, Names, best_names
 from glia.models.normalise import Normalise
 from glia.nn.stages import stages, within
@@ -33,7 +34,8 @@ class Loaded:
 
     source: whose names the file has ("torchvision", "timm", "huggingface", "glia"). missing: not in the file.
     unexpected: of the file, with no place here. wrong_shape: name -> (shape in the file, shape here). left: of the
-    head, left out because it was asked for. sha256: of the file; of several, of their names and sums.
+    head, left out because it was asked for. adapted: of those matched, what was fitted to other sizes (`adapt`).
+    sha256: of the file; of several, of their names and sums.
     """
 
     path: str
@@ -44,6 +46,7 @@ class Loaded:
     unexpected: tuple[str, ...] = ()
     wrong_shape: Mapping[str, tuple[Shape, Shape]] | None = None
     left: tuple[str, ...] = ()
+    adapted: tuple[str, ...] = ()
 
     @property
     def fresh(self) -> tuple[str, ...]:
@@ -54,7 +57,8 @@ class Loaded:
         """One line for people."""
         wrong = [f"{name} {_sized(a)} -> {_sized(b)}" for name, (a, b) in (self.wrong_shape or {}).items()]
         parts = (
-            ("not loaded", wrong), ("not in the file", self.missing), ("the head stays new", self.left),
+            ("fitted to this size", self.adapted), ("not loaded", wrong),
+            ("not in the file", self.missing), ("the head stays new", self.left),
             ("without a place here", self.unexpected),
         )  # fmt: skip
         told = "".join(f"; {what}: {_listed(names)}" for what, names in parts if names)
@@ -66,7 +70,7 @@ class Loaded:
         return {
             "path": self.path, "sha256": self.sha256, "source": self.source, "matched": len(self.matched),
             "missing": list(self.missing), "unexpected": list(self.unexpected), "wrong_shape": wrong,
-            "left": list(self.left), "fresh": list(self.fresh),
+            "left": list(self.left), "adapted": list(self.adapted), "fresh": list(self.fresh),
         }  # fmt: skip
 
 
@@ -88,11 +92,14 @@ def load_weights(
     names = best_names(model, files.shapes, shapes)
     body = [name for stage in stages(model)[:-1] for name in shapes if within(name, stage)] or list(shapes)
     found, wrong, unexpected = _sorted_out(names, files.shapes, shapes)
+    changes = {name: change for name, sizes in wrong.items() if (change := adapted(model, name, *sizes))}
+    places = {one.ours: one for one in names.of(files.shapes) if one.ours in changes}
+    found, wrong = found | places, {name: sizes for name, sizes in wrong.items() if name not in changes}
     _check(files, names, [name for name in body if name in found], body, wrong)
     last = [] if head else [name for name in found if within(name, stages(model)[-1])]
     for name, theirs in found.items():
         if name not in last:
-            _fill(wanted[name], files.read(theirs.key), theirs, files.path)
+            _fill(wanted[name], files.read(theirs.key), theirs, files.path, changes.get(name))
     matched = [name for name in found if name not in last]
     tied = {wanted[name].data_ptr() for name in matched}
     missing = [n for n in shapes if n not in found and n not in wrong and wanted[n].data_ptr() not in tied]
@@ -103,6 +110,7 @@ def load_weights(
         unexpected=tuple(unexpected),
         wrong_shape=wrong,
         left=tuple(last),
+        adapted=tuple(name for name in changes if name not in last),
     )  # fmt: skip
 
 
@@ -159,7 +167,7 @@ def _check(
 
 
 @torch.no_grad()
-def _fill(ours: Tensor, theirs: Tensor, name: Name, path: Path) -> None:
+def _fill(ours: Tensor, theirs: Tensor, name: Name, path: Path, change: Change | None = None) -> None:
     if theirs.is_floating_point() != ours.is_floating_point() or theirs.is_complex() != ours.is_complex():
         kinds = (str(value.dtype).removeprefix("torch.") for value in (theirs, ours))
         raise GliaError(
@@ -168,7 +176,7 @@ def _fill(ours: Tensor, theirs: Tensor, name: Name, path: Path) -> None:
     value = theirs.t() if name.transpose else theirs
     if value.is_floating_point() and not value.float().isfinite().all():
         raise GliaError(f"{name.key} in {path} holds numbers that are not finite")
-    ours.copy_(value)
+    ours.copy_(change(value) if change is not None else value)
 
 
 class Files:
