@@ -76,7 +76,7 @@ class Data(_Settings):
     """Where the rows come from and how they are divided."""
 
     source: Any = Field(None, description="file, folder, name of a bundled set, data frame, or arrays")
-    kind: str = Field("auto", description="kind of data: table, image; auto looks at the source")
+    kind: str = Field("auto", description="kind of data: table, image, text; auto looks at the source")
     target: Names = Field((), description="column to predict; several, with commas, for many answers a row")
     task: Literal["auto", "classify", "multilabel", "regress"] = Field("auto", description="kind of answer")
     valid: str | None = Field(None, description="file or folder of validation rows, instead of a share")
@@ -90,6 +90,12 @@ class Data(_Settings):
     series: str | None = Field(None, description="column that names the series, where a table holds several")
     covariates: Names = Field((), description="other columns of numbers that a forecast is shown")
     quantiles: Levels = Field((), description="quantiles to forecast, e.g. 0.1,0.5,0.9; otherwise one number")
+    text: str | None = Field(None, description="column that holds the texts, where there are other columns too")
+    tokenizer: str = Field(
+        "auto", description="characters, words, bpe, wordpiece, or a tokenizer.json file; auto looks at the texts"
+    )
+    vocabulary: int | None = Field(None, gt=0, description="most tokens that a tokeniser learns")
+    text_length: int | None = Field(None, gt=0, description="tokens of a text that are read at most")
     kinds: Kinds = Field({}, description="kinds of columns, e.g. age=number,zip=category")
     drop: Names = Field((), description="columns to leave out")
     header: bool | None = Field(None, description="whether the first line names the columns; worked out if not said")

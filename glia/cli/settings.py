@@ -10,6 +10,7 @@ from glia.recipe import SECTION_OF, SECTIONS, parse_value
 
 TEXT = (
     "target",
+    "text",
     "drop",
     "kinds",
     "limits",

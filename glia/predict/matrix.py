@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from glia.data.batches import Batches
-from glia.data.facts import Facts, ImageFacts, TableFacts
+from glia.data.facts import Facts, ImageFacts, TableFacts, TextFacts
 from glia.predict.measure import Array
 
 LARGEST_SIDE = 32  # of an image; larger ones are averaged down to it
@@ -25,9 +25,13 @@ def width(facts: Facts) -> int:
 
 
 def matrix(batches: Batches, index: Tensor, facts: Facts) -> Array:
-    """The rows at `index`: (n, width) float32. A table as it is, images in 0..1 and at most 32 pixels a side."""
+    """The rows at `index`: (n, width) float32. A table as it is, images in 0..1 and at most 32 pixels a side; of texts
+    the tokens, int64, filled up to the longest that may be."""
     if not len(index):
         return np.empty((0, width(facts)), dtype=np.float32)
+    if isinstance(facts, TextFacts):
+        tokens = batches.at(index).inputs
+        return F.pad(tokens, (0, facts.length - tokens.shape[1]), value=facts.pad).numpy()
     if not isinstance(facts, ImageFacts):
         return batches.at(index).inputs.flatten(1).float().numpy()
     return torch.cat([_pixels(batches.at(part).inputs) for part in index.split(_CHUNK)]).numpy()

@@ -12,7 +12,7 @@ from glia.data.task import Task
 from glia.errors import GliaError
 from glia.predict.outputs import evaluating, forward
 
-_READ = {"image": 256}  # rows that are read at once, by kind of input
+_READ = {"image": 256, "text": 256}  # rows that are read at once, by kind of input
 _READ_OTHERS = 4096
 _BLOCKS = 4  # parts of them that the network is given
 
@@ -75,9 +75,9 @@ def _frame(task: Task, kind: str, raw: Raw, outputs: Tensor, keep: bool) -> pl.D
 
 
 def _name(kind: str, names: list[str]) -> pl.Series:
-    if kind == "table":
+    if kind == "table" or (kind == "text" and not any(name.endswith(".txt") for name in names)):
         return pl.Series("row", names, dtype=pl.String).cast(pl.Int64)
-    return pl.Series("file" if kind == "image" else "row", names, dtype=pl.String)
+    return pl.Series("file" if kind in ("image", "text") else "row", names, dtype=pl.String)
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -37,7 +37,7 @@ def worst(
     inputs = batches.at(torch.from_numpy(chosen)).inputs
     rows = part["rows"].numpy()[chosen].tolist()
     pictures = [_png(picture) for picture in inputs] if reader.kind == "image" else []
-    cells = _cells(reader, source, rows, inputs) if reader.kind == "table" else {}
+    cells = _cells(reader, source, rows, inputs) if reader.kind in ("table", "text") else {}
     entries = [
         {
             "name": _name(reader, row),
@@ -82,14 +82,16 @@ def _name(reader: Reader, row: int) -> str:
 
 def _cells(reader: Reader, source: Any, rows: list[int], inputs: Tensor) -> dict[int, dict[str, str]]:
     """The raw cells of `rows`, from one more pass over the source, which ends with the last of them."""
-    missing = {str(row): place for place, row in enumerate(rows)}
+    own_names = reader.kind == "text"  # files of a folder are known by name, rows of a table by number
+    missing = {_name(reader, row).removeprefix("row ") if own_names else str(row): i for i, row in enumerate(rows)}
+    same = getattr(reader, "same", _equal)
     found: dict[int, dict[str, str]] = {}
     try:
         for raw in reader.stream(source):
             here = {name: i for i, name in enumerate(raw.names)} if raw.cells is not None else {}
             for name in [name for name in missing if name in here]:
                 place, i = missing.pop(name), here[name]
-                if torch.equal(raw.inputs[i].nan_to_num(), inputs[place].nan_to_num()):
+                if same(raw.inputs[i], inputs[place]):
                     record = raw.cells.row(i, named=True)
                     found[rows[place]] = {key: "" if cell is None else str(cell) for key, cell in record.items()}
             if not missing:
@@ -97,6 +99,10 @@ def _cells(reader: Reader, source: Any, rows: list[int], inputs: Tensor) -> dict
     except (GliaError, OSError):  # the rows are told by their numbers then
         return found
     return found
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
 def _png(picture: Tensor) -> bytes:

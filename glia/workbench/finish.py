@@ -11,6 +11,7 @@ from glia.errors import DiskError
 from glia.predict.job import Judged
 from glia.predict.jobs import JOBS, ROWS, job_of
 from glia.predict.measure import own_units
+from glia.predict.words import with_words
 from glia.report.page import render
 from glia.runs import checkpoint
 from glia.runs.folder import RunFolder
@@ -62,6 +63,8 @@ def finish(folder: RunFolder, session: Session, tell: Tell) -> None:
     given = session.recipe.data
     source = {"test": given.test, "valid": given.valid}.get(last) or given.source
     files |= job.examples(found[last], rows, session.data, source)
+    if session.data.reader.kind == "text" and job is ROWS:
+        files = with_words(files, session.model, session.data.task, session.data.reader)
     folder.write_folder("predictions", files)
 
 

@@ -15,6 +15,7 @@ from glia.errors import GliaError
 from glia.models.choose_forecast import choose_forecast, forecast_settings
 from glia.models.choose_image import choose_image, image_settings
 from glia.models.choose_table import choose_table, train_settings
+from glia.models.choose_text import choose_text, text_settings
 from glia.models.suggestion import Suggestion
 from glia.recipe import Recipe
 from glia.training.world import launched
@@ -139,6 +140,7 @@ NETWORKS: dict[str, tuple[Callable[[Any, int, Task], Suggestion], Callable[[str,
     "table": (choose_table, lambda name, facts, rows, task: train_settings(name, rows)),
     "image": (choose_image, image_settings),
     "forecast": (choose_forecast, forecast_settings),
+    "text": (choose_text, text_settings),
     "tensor": (_tensor, lambda name, facts, rows, task: _plain(rows)),
 }
 """For each kind of input: (facts, rows, task) -> the network that fits; (name, facts, rows, task) -> how one that was

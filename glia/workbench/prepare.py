@@ -13,6 +13,8 @@ from glia.data.images.reader import ImageReader
 from glia.data.prepared import Prepared, Reader
 from glia.data.tables.prepare import prepare_table
 from glia.data.tables.reader import TableReader
+from glia.data.texts.prepare import is_text_source, prepare_texts
+from glia.data.texts.reader import TextReader
 from glia.errors import GliaError, unknown
 from glia.recipe import Data, Recipe
 
@@ -28,12 +30,14 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "image": Kind(lambda data: is_image_source(data.source, data.limits), prepare_images),
     "forecast": Kind(lambda data: data.horizon is not None, prepare_forecast),
+    "text": Kind(is_text_source, prepare_texts),
     "table": Kind(lambda data: True, prepare_table),
 }
 READERS: dict[str, Any] = {
     "table": TableReader,
     "image": ImageReader,
     "tensor": GivenReader,
+    "text": TextReader,
     "forecast": ForecastReader,
 }
 
@@ -65,6 +69,8 @@ def with_full_paths(recipe: Recipe) -> Recipe:
         value = getattr(recipe.data, name)
         if isinstance(value, str | Path) and _exists(value, name):
             full[name] = str(Path(value).resolve())
+    if recipe.data.tokenizer.endswith(".json") and Path(recipe.data.tokenizer).is_file():
+        full["tokenizer"] = str(Path(recipe.data.tokenizer).resolve())
     weights = recipe.model.pretrained
     if weights is not None and _exists(weights, "pretrained"):
         full["pretrained"] = str(Path(weights).resolve())

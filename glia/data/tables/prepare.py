@@ -31,7 +31,7 @@ def prepare_table(data: "Data", seed: int) -> Prepared:
     """Everything between a raw table and training. Errors: one line each, with file, row and column."""
     options = ReadOptions(data.header, data.separator, data.decimal, data.encoding, limits=data.limits)
     opened = open_table(data.source, options)
-    whole = _sample(opened, data.limit_rows, seed) if data.limit_rows else read(opened, data.limits)
+    whole = sample(opened, data.limit_rows, seed) if data.limit_rows else read(opened, data.limits)
     like = options_like(opened, options)
     sources = {name: source for name in ("valid", "test") if (source := getattr(data, name)) is not None}
     given = {name: read(open_table(source, like), data.limits) for name, source in sources.items()}
@@ -73,7 +73,7 @@ def _fit_columns(study: Study, train: Piece) -> tuple[tuple[Column, ...], Study]
     return tuple(columns), replace(study, plans=tuple(plans))
 
 
-def _sample(opened: Opened, limit: int, seed: int) -> Piece:
+def sample(opened: Opened, limit: int, seed: int) -> Piece:
     """`limit` rows drawn evenly from the whole source, in their order. Memory holds but a piece beside them."""
     generator = torch.Generator().manual_seed(mix(seed, "limit"))
     kept: Piece | None = None

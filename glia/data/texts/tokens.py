@@ -151,15 +151,13 @@ def read_tokenizer(path: Path, raised: limits.Raised = limits.USUAL) -> Tokenize
 def choose(texts: Sequence[str]) -> tuple[str, str]:
     """Which tokeniser fits, and why: words, unless the texts are written without spaces or new words never end."""
     sample = [text for text in texts[:: max(1, len(texts) // 20_000)] if text.strip()]
-    letters = Counter("".join(sample))
-    total = sum(count for sign, count in letters.items() if not sign.isspace())
-    unspaced = sum(count for sign, count in letters.items() if _unspaced(sign)) / max(total, 1)
-    if unspaced > 0.3:
-        return "characters", f"{unspaced:.0%} of the signs are of a script without spaces between words: characters"
+    share = unspaced(sample)
+    if share > 0.3:
+        return "characters", f"{share:.0%} of the signs are of a script without spaces between words: characters"
     words = [text.lower().split() for text in sample]
-    count = sum(map(len, words))
-    if count and total / count > 15:
-        return "bpe", f"what spaces divide is {total / count:.0f} signs long: pieces of words, by byte-level BPE"
+    count, signs = sum(map(len, words)), sum(len(word) for row in words for word in row)
+    if count and signs / count > 15:
+        return "bpe", f"what spaces divide is {signs / count:.0f} signs long: pieces of words, by byte-level BPE"
     new = _new_words(words)
     if new > 0.25:
         return "bpe", f"{new:.0%} of the words of a tenth of the texts are not in the others: pieces, by byte-level BPE"
@@ -184,7 +182,14 @@ def _new_words(rows: list[list[str]]) -> float:
     return sum(word not in known for word in held) / max(len(held), 1)
 
 
-def _unspaced(sign: str) -> bool:
+def unspaced(texts: Iterable[str]) -> float:
+    """Share of the signs that belong to a script without spaces between words."""
+    letters = Counter("".join(texts))
+    total = sum(count for sign, count in letters.items() if not sign.isspace())
+    return sum(count for sign, count in letters.items() if _is_unspaced(sign)) / max(total, 1)
+
+
+def _is_unspaced(sign: str) -> bool:
     """Of a script that puts no spaces between words: Chinese, Japanese, Thai, Lao, Khmer, Burmese."""
     code = ord(sign)
     ranges = (

@@ -1,0 +1,159 @@
+"""Bags of words: texts as sums of what their words and pairs of words say; alone, or beside recurrent networks.
+
+Joulin et al. 2016, "Bag of tricks for efficient text classification", arXiv 1607.01759 (fastText); words left out at
+random in training: Iyyer et al. 2015, "Deep unordered composition rivals syntactic methods".
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from glia.data.facts import TextFacts
+from glia.data.task import Task
+from glia.errors import GliaError
+from glia.models.keys import Rename
+from glia.models.recurrent import recurrent
+from glia.models.tabular import Ensemble
+from glia.models.transformer import text_facts
+
+BUCKETS = 1 << 15  # pairs of words share so many vectors
+_HASH = (1_000_003, 8_191)  # primes: a pair's bucket is (first * one + second * other) mod buckets
+
+
+class Bag(nn.Module):
+    """Tokens (N, L) -> (N, outputs): vectors of words and of pairs of neighbours, summed, over the root of the length.
+
+    words: share of the words that are left out in training, drawn anew at each step.
+    """
+
+    published_keys: ClassVar[Mapping[str, tuple[Rename, ...]]] = {}
+
+    def __init__(
+        self,
+        facts: TextFacts,
+        outputs: int,
+        generator: torch.Generator,
+        width: int,
+        buckets: int,
+        dropout: float,
+        words: float,
+    ):
+        super().__init__()
+        self.pad, self.words, self.buckets = facts.pad, words, buckets
+        self.embedding = nn.Embedding(facts.vocabulary, width, padding_idx=facts.pad)
+        # Pairs begin at zero: one that training never met says nothing.
+        self.pairs = nn.Embedding(buckets, width) if buckets else None
+        self.drop = nn.Dropout(dropout)
+        self.head = nn.Linear(width, outputs)
+        with torch.no_grad():
+            self.embedding.weight.normal_(std=0.1, generator=generator)[facts.pad] = 0
+            if self.pairs is not None:
+                self.pairs.weight.zero_()
+            self.head.weight.uniform_(-(width**-0.5), width**-0.5, generator=generator)
+            self.head.bias.zero_()
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        tokens = left_out(tokens, self.words if self.training else 0.0, self.pad)
+        there = (tokens != self.pad).to(self.embedding.weight.dtype)
+        total = self.embedding(tokens).sum(1)  # of pads the vector is 0
+        if self.pairs is not None and tokens.shape[1] > 1:
+            both = there[:, 1:] * there[:, :-1]
+            total = total + (self.pairs(self._bucket(tokens)) * both[..., None]).sum(1)
+        count = there.sum(1, keepdim=True).clamp_min(1)
+        return self.head(self.drop(total / count.sqrt()))
+
+    def _bucket(self, tokens: Tensor) -> Tensor:
+        """(N, L - 1): of each token and the next."""
+        return (tokens[:, :-1] * _HASH[0] + tokens[:, 1:] * _HASH[1]) % self.buckets
+
+    def stages(self) -> list[list[str]]:
+        return [["embedding", "pairs"] if self.pairs is not None else ["embedding"], ["head"]]
+
+
+class BagGru(Ensemble):
+    """Bags of words and two-way GRUs that learn each by itself, words left out for each anew; their mean answers."""
+
+    published_keys: ClassVar[Mapping[str, tuple[Rename, ...]]] = {}
+
+    def __init__(
+        self,
+        facts: TextFacts,
+        task: Task,
+        generator: torch.Generator,
+        bags: int,
+        grus: int,
+        width: int,
+        dropout: float,
+        words: float,
+    ):
+        super().__init__()
+        self.kind, self.pad, self.words = task.kind, facts.pad, words
+        self.bags = nn.ModuleList(
+            Bag(facts, task.outputs, generator, width // 2, BUCKETS, dropout, 1.5 * words) for _ in range(bags)
+        )
+        self.grus = nn.ModuleList(
+            recurrent(
+                facts, task, generator, cell="gru", width=width, bidirectional=True, dropout=dropout, pooling=pooling
+            )
+            for pooling in [("mean", "max")[place % 2] for place in range(grus)]
+        )
+
+    def members(self, table: Tensor) -> Tensor:
+        """Tokens (N, L) -> (N, members, outputs)."""
+        share = self.words if self.training else 0.0
+        found = [bag(table) for bag in self.bags] + [gru(left_out(table, share, self.pad)) for gru in self.grus]
+        return torch.stack(found, 1)
+
+    def stages(self) -> list[list[str]]:
+        return [["bags", "grus"]]
+
+
+def left_out(tokens: Tensor, share: float, pad: int) -> Tensor:
+    """Tokens with a share of them, drawn at random, as if they were filling."""
+    if not share:
+        return tokens
+    return tokens.masked_fill(torch.rand(tokens.shape, device=tokens.device) < share, pad)
+
+
+def bag(
+    facts: TextFacts,
+    task: Task,
+    generator: torch.Generator,
+    *,
+    width: int = 64,
+    buckets: int = 2 * BUCKETS,
+    dropout: float = 0.5,
+    words: float = 0.3,
+) -> Bag:
+    """A linear model over vectors of words and pairs. buckets: of the pairs; 0 for words alone. words: left out."""
+    facts = text_facts(facts, "bag")
+    _check(task, width, words)
+    return Bag(facts, task.outputs, generator, width, buckets, dropout, words)
+
+
+def bag_gru(
+    facts: TextFacts,
+    task: Task,
+    generator: torch.Generator,
+    *,
+    members: int = 5,
+    width: int = 100,
+    dropout: float = 0.5,
+    words: float = 0.2,
+) -> BagGru:
+    """`members` networks, two of five of them bags. words: share that is left out in training."""
+    facts = text_facts(facts, "bag-gru")
+    _check(task, width, words)
+    if members < 2:
+        raise GliaError("members of bag-gru", got=members, expected="2 or more", hint="model='bag' or model='gru'")
+    bags = max(1, round(0.4 * members))
+    return BagGru(facts, task, generator, bags, members - bags, width, dropout, words)
+
+
+def _check(task: Task, width: int, words: float) -> None:
+    if task.kind not in ("classify", "multilabel", "regress"):
+        raise GliaError("a bag of words answers for a whole text", got=f"task {task.kind}", hint="model='gru' or 'gpt'")
+    if width < 2 or not 0 <= words < 1:
+        raise GliaError("size of a bag of words", got=f"width {width}, words {words}", expected="2 or more, 0 to 1")
