@@ -15,7 +15,11 @@ from glia.predict.measure import own_units
 def outputs_of(model: nn.Module, batches: Batches, task: Task, batch_size: int = 1024) -> Tensor:
     """Every row of `batches`, in its order: (N, C) float32 probabilities, or values in own units, on the CPU."""
     with evaluating(model):
-        parts = [(batch.index, forward(model, batch.inputs, task)) for batch in batches.ordered(batch_size)]
+        parts = [
+            (batch.index, forward(model, batch.inputs, task))
+            for batch in batches.ordered(batch_size)
+            if len(batch.index)
+        ]
     if not parts:
         return torch.empty(0, task.outputs)
     index, outputs = (torch.cat(part) for part in zip(*parts, strict=True))
