@@ -18,7 +18,8 @@ from glia.models.recurrent import recurrent
 from glia.models.tabular import Ensemble
 from glia.models.transformer import text_facts
 
-BUCKETS = 1 << 15  # pairs of words share so many vectors
+BUCKETS = 1 << 16  # pairs of words share so many vectors
+_SPREAD = 0.3  # standard deviation of a GRU's vectors of words: with 1 few epochs hardly move them
 _HASH = (1_000_003, 8_191)  # primes: a pair's bucket is (first * one + second * other) mod buckets
 
 
@@ -35,6 +36,7 @@ class Bag(nn.Module):
         facts: TextFacts,
         outputs: int,
         generator: torch.Generator,
+        *,
         width: int,
         buckets: int,
         dropout: float,
@@ -82,6 +84,7 @@ class BagGru(Ensemble):
         facts: TextFacts,
         task: Task,
         generator: torch.Generator,
+        *,
         bags: int,
         grus: int,
         width: int,
@@ -91,7 +94,8 @@ class BagGru(Ensemble):
         super().__init__()
         self.kind, self.pad, self.words = task.kind, facts.pad, words
         self.bags = nn.ModuleList(
-            Bag(facts, task.outputs, generator, width // 2, BUCKETS, dropout, 1.5 * words) for _ in range(bags)
+            Bag(facts, task.outputs, generator, width=width, buckets=BUCKETS, dropout=dropout, words=words)
+            for _ in range(bags)
         )
         self.grus = nn.ModuleList(
             recurrent(
@@ -99,6 +103,9 @@ class BagGru(Ensemble):
             )
             for pooling in [("mean", "max")[place % 2] for place in range(grus)]
         )
+        with torch.no_grad():
+            for gru in self.grus:
+                gru.get_parameter("front.embedding.weight").mul_(_SPREAD)
 
     def members(self, table: Tensor) -> Tensor:
         """Tokens (N, L) -> (N, members, outputs)."""
@@ -123,14 +130,14 @@ def bag(
     generator: torch.Generator,
     *,
     width: int = 64,
-    buckets: int = 2 * BUCKETS,
+    buckets: int = BUCKETS,
     dropout: float = 0.5,
-    words: float = 0.3,
+    words: float = 0.1,
 ) -> Bag:
     """A linear model over vectors of words and pairs. buckets: of the pairs; 0 for words alone. words: left out."""
     facts = text_facts(facts, "bag")
     _check(task, width, words)
-    return Bag(facts, task.outputs, generator, width, buckets, dropout, words)
+    return Bag(facts, task.outputs, generator, width=width, buckets=buckets, dropout=dropout, words=words)
 
 
 def bag_gru(
@@ -139,9 +146,9 @@ def bag_gru(
     generator: torch.Generator,
     *,
     members: int = 5,
-    width: int = 100,
+    width: int = 96,
     dropout: float = 0.5,
-    words: float = 0.2,
+    words: float = 0.1,
 ) -> BagGru:
     """`members` networks, two of five of them bags. words: share that is left out in training."""
     facts = text_facts(facts, "bag-gru")
@@ -149,7 +156,7 @@ def bag_gru(
     if members < 2:
         raise GliaError("members of bag-gru", got=members, expected="2 or more", hint="model='bag' or model='gru'")
     bags = max(1, round(0.4 * members))
-    return BagGru(facts, task, generator, bags, members - bags, width, dropout, words)
+    return BagGru(facts, task, generator, bags=bags, grus=members - bags, width=width, dropout=dropout, words=words)
 
 
 def _check(task: Task, width: int, words: float) -> None:
