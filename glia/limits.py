@@ -30,6 +30,8 @@ LIMITS: dict[str, Limit] = {
         Limit("zip_ratio", 200, "bytes that one packed byte may unpack to", "a small file that fills the memory"),
         Limit("pixels", 64_000_000, "pixels of a picture", "a small file that is a huge picture"),
         Limit("picture_bytes", 256_000_000, "bytes of a picture's file", "a file that is no picture for people"),
+        Limit("sound_s", 60, "seconds of a sound that is taken as a whole", "a header that promises hours"),
+        Limit("recording_s", 86_400, "seconds of a recording that is answered in windows", "a recording without end"),
         Limit("array_bytes", 16_000_000_000, "bytes of the arrays in a file", "a header that promises too much"),
         Limit("recipe_bytes", 1_000_000, "bytes of a recipe", "some other file given as a recipe"),
         Limit("header_bytes", 10_000_000, "bytes of a safetensors header", "a header that promises too much"),

@@ -76,9 +76,11 @@ class Data(_Settings):
     """Where the rows come from and how they are divided."""
 
     source: Any = Field(None, description="file, folder, name of a bundled set, data frame, or arrays")
-    kind: str = Field("auto", description="kind of data: table, image, text; auto looks at the source")
+    kind: str = Field("auto", description="kind of data: table, image, sound, text; auto looks at the source")
     target: Names = Field((), description="column to predict; several, with commas, for many answers a row")
-    task: Literal["auto", "classify", "multilabel", "regress"] = Field("auto", description="kind of answer")
+    task: Literal["auto", "classify", "multilabel", "regress", "transcribe"] = Field(
+        "auto", description="kind of answer"
+    )
     valid: str | None = Field(None, description="file or folder of validation rows, instead of a share")
     test: str | None = Field(None, description="file or folder of test rows, instead of a share")
     valid_share: Share = Field(0.1, description="share of the training rows kept for validation")
@@ -104,9 +106,10 @@ class Data(_Settings):
     encoding: str | None = Field(None, description="text encoding; worked out if not said")
     limit_rows: int | None = Field(None, gt=0, description="read only so many rows")
     image_size: int | None = Field(None, gt=0, description="side of the pictures in pixels; chosen if not said")
+    sample_rate: int | None = Field(None, ge=1000, le=192_000, description="samples a second; chosen if not said")
     augment: str = Field("auto", description="auto, none, or a list such as flip,shift,erase")
     limits: Limits = Field({}, description="more than is usually read, e.g. pixels=200e6; see `glia list limits`")
-    bad_limit: Share = Field(0.05, description="share of unreadable pictures that is tolerated")
+    bad_limit: Share = Field(0.05, description="share of unreadable pictures or sounds that is tolerated")
     workers: int = Field(0, ge=0, description="threads that load ahead; any number gives the same run")
 
 

@@ -129,9 +129,32 @@ class ForecastFacts:
         return self.window, self.channels
 
 
-Facts = TableFacts | ImageFacts | TensorFacts | TextFacts | SeriesFacts | ForecastFacts
+@dataclass(frozen=True)
+class SoundFacts:
+    """Sounds arrive as waves: floats in -1..1 (rows, samples), shorter ones filled up at the end with NaN.
+
+    rate: samples a second. length: the most samples that a row of the training part has. mean, std: of each band of
+    the log-mel spectrogram, over all frames of training rows. masks: training paints over bands and stretches of time.
+    """
+
+    rate: int
+    length: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    masks: bool
+    rows: int
+
+    kind = "sound"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row."""
+        return (self.length,)
+
+
+Facts = TableFacts | ImageFacts | TensorFacts | TextFacts | SeriesFacts | SoundFacts | ForecastFacts
 KINDS: dict[str, type[Facts]] = {
-    kind.kind: kind for kind in (TableFacts, ImageFacts, TensorFacts, TextFacts, SeriesFacts, ForecastFacts)
+    kind.kind: kind for kind in (TableFacts, ImageFacts, TensorFacts, TextFacts, SeriesFacts, SoundFacts, ForecastFacts)
 }
 
 

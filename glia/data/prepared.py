@@ -18,6 +18,7 @@ class Raw(NamedTuple):
     targets: Tensor | None  # None when the source has no target, or it was not asked for
     names: list[str]  # what people call each row: its number in the file, or its path
     cells: Any  # polars frame of the raw rows, or None where there is none
+    places: dict[str, list[float]] | None = None  # where each row lies in its recording, where rows are parts of one
 
 
 class Reader(Protocol):

@@ -10,7 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from glia.catalog import entry as catalog
-from glia.data.facts import Facts, ForecastFacts, ImageFacts, SeriesFacts, TableFacts, TensorFacts, TextFacts
+from glia.data.facts import (
+    Facts,
+    ForecastFacts,
+    ImageFacts,
+    SeriesFacts,
+    SoundFacts,
+    TableFacts,
+    TensorFacts,
+    TextFacts,
+)
 from glia.data.task import Task
 from glia.errors import GliaError, unknown
 from glia.models.normalise import normalise
@@ -47,7 +56,7 @@ def features(facts: Facts, generator: torch.Generator) -> Floats | Pixels | Tabl
     """The module that turns raw inputs into (N, `width`) floats."""
     if isinstance(facts, TableFacts):
         return TableFeatures(facts, generator)
-    if isinstance(facts, TextFacts | ForecastFacts):
+    if isinstance(facts, TextFacts | ForecastFacts | SoundFacts):
         raise GliaError("an mlp takes rows of numbers", got=f"{facts.kind} data")
     return Pixels(facts) if isinstance(facts, ImageFacts) else Floats(facts)
 

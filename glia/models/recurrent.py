@@ -1,4 +1,4 @@
-"""Recurrent networks for texts and series: Elman's, LSTM and GRU, stacked, in one direction or both.
+"""Recurrent networks for texts, series and sounds: Elman's, LSTM and GRU, stacked, in one direction or both.
 
 Elman 1990, "Finding structure in time"; Hochreiter, Schmidhuber 1997, "Long short-term memory", with the forget gate of
 Gers et al. 2000; Cho et al. 2014, arXiv 1406.1078 (GRU); Schuster, Paliwal 1997 (both directions).
@@ -10,10 +10,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from glia.data.facts import Facts, SeriesFacts, TensorFacts, TextFacts
+from glia.data.facts import Facts, SeriesFacts, SoundFacts, TensorFacts, TextFacts
 from glia.data.task import Task
 from glia.errors import GliaError, unknown
 from glia.models.keys import Rename
+from glia.models.sound import Bands
 from glia.nn.init import initialise
 from glia.nn.lengths import lengths_of_series, lengths_of_tokens, mask, masked_max, masked_mean, run_packed
 
@@ -76,7 +77,7 @@ class AttentionPool(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """Tokens (N, L) or steps (N, L, C) -> (N, outputs); every row as if it were alone.
+    """Tokens (N, L), steps (N, L, C) or waves (N, samples) -> (N, outputs); every row as if it were alone.
 
     front: raw rows -> vectors (N, L, front.width) and lengths. pooling: what the head sees of the last layer: "last"
     (the state after each direction's last step), "mean", "max" or "attention" over the row's places, or None for every
@@ -87,7 +88,7 @@ class Recurrent(nn.Module):
 
     def __init__(
         self,
-        front: Tokens | Steps,
+        front: Tokens | Steps | Bands,
         cell: str,
         outputs: int,
         *,
@@ -114,7 +115,7 @@ class Recurrent(nn.Module):
         outputs, last = run_packed(self.rnn, self.drop_in(vectors), lengths)  # (N, L, states), (N, states)
         if self.pooling is None:
             return self.head(self.drop(outputs))
-        there = mask(lengths, x.shape[1])
+        there = mask(lengths, vectors.shape[1])
         if self.pool is not None:
             pooled = self.pool(outputs, there)
         elif self.pooling == "mean":
@@ -170,10 +171,12 @@ def recurrent(
     return net
 
 
-def _front(facts: Facts, cell: str, width: int) -> Tokens | Steps:
+def _front(facts: Facts, cell: str, width: int) -> Tokens | Steps | Bands:
     if isinstance(facts, TextFacts):
         return Tokens(facts, width)
+    if isinstance(facts, SoundFacts):
+        return Bands(facts)
     if isinstance(facts, SeriesFacts) or (isinstance(facts, TensorFacts) and len(facts.shape) == 2):
         return Steps(facts)
     shape = f" of shape {facts.shape}" if isinstance(facts, TensorFacts) else ""
-    raise GliaError(f"{cell} takes texts and series", got=f"{facts.kind} data{shape}", hint="model='mlp'")
+    raise GliaError(f"{cell} takes texts, series and sounds", got=f"{facts.kind} data{shape}", hint="model='mlp'")

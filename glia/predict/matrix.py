@@ -8,11 +8,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from glia.data.batches import Batches
-from glia.data.facts import Facts, ImageFacts, TableFacts, TextFacts
+from glia.data.facts import Facts, ImageFacts, SoundFacts, TableFacts, TextFacts
+from glia.nn.lengths import mask, masked_mean
+from glia.nn.spectrogram import LogMel, Mfcc
 from glia.predict.measure import Array
 
 LARGEST_SIDE = 32  # of an image; larger ones are averaged down to it
+COEFFICIENTS = 20  # of the cepstrum of sounds
 _CHUNK = 512  # images that are held in full size at a time
+_SOUNDS = 64  # sounds whose spectra are held at a time
 
 
 def width(facts: Facts) -> int:
@@ -21,20 +25,33 @@ def width(facts: Facts) -> int:
         return len(facts.names)
     if isinstance(facts, ImageFacts):
         return facts.channels * math.prod(_size((facts.height, facts.width)))
+    if isinstance(facts, SoundFacts):
+        return 2 * COEFFICIENTS
     return math.prod(facts.shape)
 
 
 def matrix(batches: Batches, index: Tensor, facts: Facts) -> Array:
     """The rows at `index`: (n, width) float32. A table as it is, images in 0..1 and at most 32 pixels a side; of texts
-    the tokens, int64, filled up to the longest that may be."""
+    the tokens, int64, filled up to the longest that may be; of sounds the mean and the standard deviation over time of
+    each mel-frequency cepstral coefficient."""
     if not len(index):
         return np.empty((0, width(facts)), dtype=np.float32)
     if isinstance(facts, TextFacts):
         tokens = batches.at(index).inputs
         return F.pad(tokens, (0, facts.length - tokens.shape[1]), value=facts.pad).numpy()
+    if isinstance(facts, SoundFacts):
+        return torch.cat([_cepstra(batches.at(part).inputs, facts.rate) for part in index.split(_SOUNDS)]).numpy()
     if not isinstance(facts, ImageFacts):
         return batches.at(index).inputs.flatten(1).float().numpy()
     return torch.cat([_pixels(batches.at(part).inputs) for part in index.split(_CHUNK)]).numpy()
+
+
+def _cepstra(waves: Tensor, rate: int) -> Tensor:
+    """(n, samples) -> (n, 2 * COEFFICIENTS)."""
+    found, lengths = Mfcc(LogMel.usual(rate), COEFFICIENTS)(waves)
+    there = mask(lengths, found.shape[1])
+    mean = masked_mean(found, there)
+    return torch.cat((mean, masked_mean((found - mean[:, None]).square(), there).sqrt()), 1)
 
 
 def _pixels(images: Tensor) -> Tensor:

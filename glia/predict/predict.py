@@ -12,7 +12,7 @@ from glia.data.task import Task
 from glia.errors import GliaError
 from glia.predict.outputs import evaluating, forward
 
-_READ = {"image": 256, "text": 256}  # rows that are read at once, by kind of input
+_READ = {"image": 256, "text": 256, "sound": 64}  # rows that are read at once, by kind of input
 _READ_OTHERS = 4096
 _BLOCKS = 4  # parts of them that the network is given
 
@@ -67,7 +67,7 @@ def whole(frames: Iterator[pl.DataFrame]) -> pl.DataFrame:
 
 def _frame(task: Task, kind: str, raw: Raw, outputs: Tensor, keep: bool) -> pl.DataFrame:
     answer = _answer(task, outputs)
-    columns = [_name(kind, raw.names), *answer]
+    columns = [_name(kind, raw.names), *(pl.Series(name, at) for name, at in (raw.places or {}).items()), *answer]
     if keep and raw.cells is not None:
         taken = {column.name for column in columns}
         columns[1:1] = [cells.alias(_free(cells.name, taken)) for cells in raw.cells.get_columns()]
@@ -77,7 +77,7 @@ def _frame(task: Task, kind: str, raw: Raw, outputs: Tensor, keep: bool) -> pl.D
 def _name(kind: str, names: list[str]) -> pl.Series:
     if kind == "table" or (kind == "text" and not any(name.endswith(".txt") for name in names)):
         return pl.Series("row", names, dtype=pl.String).cast(pl.Int64)
-    return pl.Series("file" if kind in ("image", "text") else "row", names, dtype=pl.String)
+    return pl.Series("file" if kind in ("image", "text", "sound") else "row", names, dtype=pl.String)
 
 
 def _free(name: str, taken: set[str]) -> str:

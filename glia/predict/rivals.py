@@ -13,7 +13,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 
-from glia.data.facts import Facts, TableFacts, TextFacts
+from glia.data.facts import Facts, SoundFacts, TableFacts, TextFacts
 from glia.data.task import Task
 from glia.predict.matrix import width
 from glia.predict.measure import Array
@@ -124,8 +124,11 @@ def _one(make: Callable[[Array], Any], x: Array, y: Array, classes: int) -> Fitt
 
 
 def _plain(facts: Facts, x: Array) -> Fitted:
-    """For linear models: a table one-hot, the median where a number is missing, standardised; other inputs as they
-    are. Everything is learnt from `x`, the rows of the fit."""
+    """For linear models: a table one-hot, the median where a number is missing, standardised; the figures of
+    sounds standardised; other inputs as they are. Everything is learnt from `x`, the rows of the fit."""
+    if isinstance(facts, SoundFacts):
+        middle, spread = x.mean(0), np.maximum(x.std(0), 1e-6)
+        return lambda rows: (rows - middle) / spread
     if not isinstance(facts, TableFacts):
         return lambda rows: rows
     levels = np.array(facts.levels)

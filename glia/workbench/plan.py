@@ -14,6 +14,7 @@ from glia.data.task import Task
 from glia.errors import GliaError
 from glia.models.choose_forecast import choose_forecast, forecast_settings
 from glia.models.choose_image import choose_image, image_settings
+from glia.models.choose_sound import choose_sound, sound_settings
 from glia.models.choose_table import choose_table, train_settings
 from glia.models.choose_text import choose_text, text_settings
 from glia.models.suggestion import Suggestion
@@ -141,6 +142,7 @@ NETWORKS: dict[str, tuple[Callable[[Any, int, Task], Suggestion], Callable[[str,
     "image": (choose_image, image_settings),
     "forecast": (choose_forecast, forecast_settings),
     "text": (choose_text, text_settings),
+    "sound": (choose_sound, sound_settings),
     "tensor": (_tensor, lambda name, facts, rows, task: _plain(rows)),
 }
 """For each kind of input: (facts, rows, task) -> the network that fits; (name, facts, rows, task) -> how one that was

@@ -11,11 +11,15 @@ from glia.data.given import GivenReader
 from glia.data.images.prepare import is_image_source, prepare_images
 from glia.data.images.reader import ImageReader
 from glia.data.prepared import Prepared, Reader
+from glia.data.sound.prepare import prepare_sound
+from glia.data.sound.reader import SoundReader
+from glia.data.sound.source import is_sound_source
 from glia.data.tables.prepare import prepare_table
 from glia.data.tables.reader import TableReader
 from glia.data.texts.prepare import is_text_source, prepare_texts
 from glia.data.texts.reader import TextReader
 from glia.errors import GliaError, unknown
+from glia.models.sound import measured
 from glia.recipe import Data, Recipe
 
 
@@ -29,6 +33,9 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "image": Kind(lambda data: is_image_source(data.source, data.limits), prepare_images),
+    "sound": Kind(
+        lambda data: is_sound_source(data.source, data.limits), lambda data, seed: measured(prepare_sound(data, seed))
+    ),
     "forecast": Kind(lambda data: data.horizon is not None, prepare_forecast),
     "text": Kind(is_text_source, prepare_texts),
     "table": Kind(lambda data: True, prepare_table),
@@ -36,6 +43,7 @@ KINDS: dict[str, Kind] = {
 READERS: dict[str, Any] = {
     "table": TableReader,
     "image": ImageReader,
+    "sound": SoundReader,
     "tensor": GivenReader,
     "text": TextReader,
     "forecast": ForecastReader,
@@ -45,8 +53,8 @@ READERS: dict[str, Any] = {
 def prepare(source: Any = None, recipe: Recipe | None = None, **settings: Any) -> Prepared:
     """Read a source, divide it, fit the preparation on the training rows.
 
-    source: CSV, TSV, Parquet, Arrow or JSON-lines file; a folder of pictures, `.npz` or `.npy` arrays; the name of a
-    set bundled with scikit-learn; a polars or pandas frame; arrays. settings: names of `Recipe`.
+    source: CSV, TSV, Parquet, Arrow or JSON-lines file; a folder of pictures or sounds, `.npz` or `.npy` arrays; the
+    name of a set bundled with scikit-learn; a polars or pandas frame; arrays. settings: names of `Recipe`.
     Example: ``glia.prepare("titanic.csv", target="survived")``
     """
     recipe = (recipe or Recipe()).updated(**settings)
@@ -59,6 +67,8 @@ def prepare(source: Any = None, recipe: Recipe | None = None, **settings: Any) -
     if data.kind != "auto" and data.kind not in KINDS:
         raise unknown("kind of data", data.kind, KINDS)
     name = data.kind if data.kind != "auto" else next(name for name, kind in KINDS.items() if kind.fits(data))
+    if data.task == "transcribe" and name != "sound":
+        raise GliaError("only sounds are transcribed", got=f"{name} data", hint="a table with a column of sound files")
     return KINDS[name].prepare(data, recipe.train.seed)
 
 

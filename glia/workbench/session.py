@@ -72,7 +72,9 @@ class Session:
     @property
     def plain(self) -> bool:
         """Do its batches and answers mean what ours do, so that rows can be looked at one by one?"""
-        return isinstance(self.data.train, Batches) and self.data.task.kind in ("classify", "multilabel", "regress")
+        answers = self.data.task.kind in ("classify", "multilabel", "regress")
+        # Of waves each single number says nothing.
+        return isinstance(self.data.train, Batches) and answers and self.data.facts.kind != "sound"
 
     @property
     def steps_per_epoch(self) -> int:

@@ -1,4 +1,4 @@
-"""Recurrent networks, for series and for texts."""
+"""Recurrent networks, for series, texts and sounds."""
 
 from math import inf
 
@@ -10,6 +10,8 @@ _CELLS = (
     ("gru", "gated recurrent units: as an LSTM, with three gates instead of four", "Cho et al. 2014, arXiv 1406.1078"),
 )
 
+_INPUTS = ("text", "series", "sound", "tensor")
+
 ENTRIES = (
     *(
         Entry(
@@ -17,7 +19,7 @@ ENTRIES = (
             "glia.models.recurrent:recurrent",
             summary,
             paper,
-            {"inputs": ("text", "series", "tensor"), "rows": (0, inf), "family": "recurrent", "size": {"cell": name}},
+            {"inputs": _INPUTS, "rows": (0, inf), "family": "recurrent", "size": {"cell": name}},
         )
         for name, summary, paper in _CELLS
     ),

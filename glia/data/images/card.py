@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from glia.data.images.labels import Answers
 from glia.data.images.parts import Division
 from glia.data.images.pictures import Pictures
 from glia.data.task import Task
@@ -16,7 +15,9 @@ from glia.data.task import Task
 def image_card(source: str, pictures: Pictures, division: Division, task: Task, notes: Sequence[str]) -> dict[str, Any]:
     """Everything about the pictures that a person may ask, as DATA: where from, how divided, which classes."""
     parts: dict[str, Any] = division.split._asdict()
-    classes = _classes(pictures.answers, task, parts)
+    cells = pictures.answers[task.targets[0]] if task.kind == "classify" else []
+    targets = [target_column(name, pictures.answers[name], task.kind) for name in task.targets]
+    classes = class_counts(cells, task, parts)
     sizes = [count["train"] for count in classes.values()]
     imbalance = max(sizes) / min(sizes) if sizes and min(sizes) > 0 else None
     return {
@@ -26,7 +27,7 @@ def image_card(source: str, pictures: Pictures, division: Division, task: Task, 
         "rows": len(pictures.names),
         "parts": {name: len(rows) for name, rows in parts.items()},
         "split": division.how,
-        "columns": [_picture_column(pictures), *(_target(pictures.answers, name, task) for name in task.targets)],
+        "columns": [_picture_column(pictures), *targets],
         "classes": classes,
         "dropped": [*pictures.dropped, *division.dropped],
         "duplicates": division.duplicates,
@@ -38,17 +39,21 @@ def image_card(source: str, pictures: Pictures, division: Division, task: Task, 
 
 def fingerprint(pictures: Pictures) -> str:
     """sha256 over names, stored content and labels, sorted by name: the same wherever and however it is stored."""
-    labels = zip(*pictures.answers.values())
+    return digest_of(pictures.names, pictures.contents, list(zip(*pictures.answers.values())))
+
+
+def digest_of(names: Sequence[str], contents: Sequence[bytes], labels: Sequence[Sequence[str]]) -> str:
+    """sha256 over what each file is called, holds and means, in the order of the names."""
     whole = sha256()
-    for name, content, label in sorted(zip(pictures.names, pictures.contents, labels)):
+    for name, content, label in sorted(zip(names, contents, labels)):
         whole.update("\x1f".join((name, content.hex(), *label)).encode() + b"\n")
     return whole.hexdigest()
 
 
-def _classes(answers: Answers, task: Task, parts: dict[str, Any]) -> dict[str, dict[str, int]]:
+def class_counts(cells: Sequence[str], task: Task, parts: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """Rows of each class in each part; empty where there are no classes."""
     if task.kind != "classify":
         return {}
-    cells = answers[task.targets[0]]
     counts = {part: Counter(cells[i] for i in rows) for part, rows in parts.items()}
     return {name: {part: counts[part][name] for part in parts} for name in task.classes}
 
@@ -67,18 +72,18 @@ def _picture_column(pictures: Pictures) -> dict[str, Any]:
     }
 
 
-def _target(answers: Answers, name: str, task: Task) -> dict[str, Any]:
-    cells = answers[name]
+def target_column(name: str, cells: Sequence[str], kind: str) -> dict[str, Any]:
+    """What the card says of a target. kind: of answer."""
     column: dict[str, Any] = {
         "name": name,
-        "kind": {"classify": "category", "multilabel": "yes/no", "regress": "number"}[task.kind],
+        "kind": {"classify": "category", "multilabel": "yes/no", "regress": "number"}[kind],
         "role": "target",
         "missing": 0,
         "distinct": len(set(cells)),
         "why": "what is to be predicted",
         "example": list(dict.fromkeys(cells))[:3],
     }
-    if task.kind == "regress":
+    if kind == "regress":
         values = np.array([float(cell) for cell in cells])
         column["stats"] = {
             "min": float(values.min()),

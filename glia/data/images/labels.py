@@ -40,7 +40,7 @@ def task_of(answers: Answers, kind: str, train: NDArray[np.int64]) -> Task:
     seen = {name: [cells[i] for i in train] for name, cells in answers.items()}
     if kind == "classify":
         if len(names) > 1:
-            raise GliaError("a picture has one class", got=f"{len(names)} targets", hint="task=multilabel")
+            raise GliaError("a row has one class", got=f"{len(names)} targets", hint="task=multilabel")
         classes = sorted_classes(seen[names[0]])
         if len(classes) < 2:
             raise GliaError("there is only one class to learn", got=", ".join(classes), expected="two or more")

@@ -1,8 +1,8 @@
-"""Which pictures a folder holds, with their labels; in an order that no file system decides."""
+"""Which pictures (or sounds) a folder holds, with their labels; in an order that no file system decides."""
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +15,9 @@ PARTS = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 _NO_FOLDERS = frozenset({"__MACOSX", "__pycache__"})
+
+Wanted = Callable[[Path], bool]
+"""Whether a file is of the kind that is looked for, by its name."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,14 @@ def _value(digits: str) -> tuple[int, str]:
     return len(plain), plain
 
 
-def by_class_folders(root: Path, target: str = "class") -> Listing:
-    """Pictures of a folder of class folders, or of train/, valid/ and test/ folders of class folders."""
-    root, notes = _unwrapped(root)
+def by_class_folders(
+    root: Path, target: str = "class", wanted: Wanted = is_picture_name, things: str = "pictures"
+) -> Listing:
+    """Pictures of a folder of class folders, or of train/, valid/ and test/ folders of class folders.
+
+    wanted, things: which files, and what people call them, where they are no pictures.
+    """
+    root, notes = _unwrapped(root, wanted)
     tops = {PARTS[f.name.lower()]: f for f in _folders(root) if f.name.lower() in PARTS}
     if "train" not in tops or not _folders(tops["train"]):
         tops = {"": root}
@@ -95,34 +103,34 @@ def by_class_folders(root: Path, target: str = "class") -> Listing:
     for part, top in tops.items():
         before = len(found)
         for folder in _folders(top):
-            pictures, ignored = _walk(folder)
+            pictures, ignored = _walk(folder, wanted)
             other += ignored
             found += [(picture, printable(folder.name), part) for picture in pictures]
             if not pictures:
-                notes.append(f"Folder {_name(folder, root)}/ holds no pictures and makes no class.")
+                notes.append(f"Folder {_name(folder, root)}/ holds no {things} and makes no class.")
         outside = [f for f in top.iterdir() if f.is_file() and not f.name.startswith(".")]
-        loose += sum(map(is_picture_name, outside))
-        other += sum(not is_picture_name(f) for f in outside)
+        loose += sum(map(wanted, outside))
+        other += sum(not wanted(f) for f in outside)
         if part and len(found) == before:
-            notes.append(f"{top.name}/ has no class folders with pictures, so it is no {part} part.")
+            notes.append(f"{top.name}/ has no class folders with {things}, so it is no {part} part.")
     if not found:
-        what = f"no class folders with pictures in {root}"
+        what = f"no class folders with {things} in {root}"
         raise GliaError(what, expected="a folder for each class", hint="a CSV file of paths and labels")
-    dropped = [dropped_card("files", "not pictures by their names", other)] if other else []
+    dropped = [dropped_card("files", f"not {things} by their names", other)] if other else []
     if loose:
-        dropped.append(dropped_card("pictures outside class folders", "they have no class", loose))
+        dropped.append(dropped_card(f"{things} outside class folders", "they have no class", loose))
     paths, classes, parts = (list(column) for column in zip(*found))
     return Listing(root, paths, {target: classes}, parts, dropped=tuple(dropped), notes=tuple(notes))
 
 
-def any_pictures(root: Path) -> list[Path]:
+def any_pictures(root: Path, wanted: Wanted = is_picture_name) -> list[Path]:
     """Every picture below a folder, at any depth."""
-    return _walk(root)[0]
+    return _walk(root, wanted)[0]
 
 
-def holds_pictures(root: Path) -> bool:
+def holds_pictures(root: Path, wanted: Wanted = is_picture_name) -> bool:
     """Whether there is any picture below; stops at the first."""
-    return any(map(is_picture_name, _files(root, set())))
+    return any(map(wanted, _files(root, set())))
 
 
 def test_folder(root: Path) -> Path:
@@ -141,14 +149,14 @@ def class_of(path: Path, root: Path) -> str:
     return printable(folders[0])
 
 
-def _unwrapped(root: Path) -> tuple[Path, list[str]]:
+def _unwrapped(root: Path, wanted: Wanted) -> tuple[Path, list[str]]:
     """The folder inside a folder that holds nothing else, as unpacked archives often are."""
     notes = []
     for _ in range(3):
         inner = _folders(root)
         if len(inner) != 1 or not _folders(inner[0]) or inner[0].name.lower() in PARTS:
             break
-        if any(is_picture_name(f) for f in (*root.iterdir(), *inner[0].iterdir()) if f.is_file()):
+        if any(wanted(f) for f in (*root.iterdir(), *inner[0].iterdir()) if f.is_file()):
             break
         root = inner[0]
         notes.append(f"The classes are the folders inside {root.name}/, the only folder there.")
@@ -160,10 +168,10 @@ def _folders(root: Path) -> list[Path]:
     return sorted(inner, key=lambda f: natural(f.name))
 
 
-def _walk(folder: Path) -> tuple[list[Path], int]:
+def _walk(folder: Path, wanted: Wanted) -> tuple[list[Path], int]:
     """All pictures below, sorted naturally, and how many other files lie among them."""
     files = list(_files(folder, set()))
-    pictures = [f for f in files if is_picture_name(f)]
+    pictures = [f for f in files if wanted(f)]
     pictures.sort(key=lambda f: natural(f.relative_to(folder).as_posix()))
     return pictures, sum(not f.name.startswith(".") for f in files) - len(pictures)
 

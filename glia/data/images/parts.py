@@ -32,6 +32,7 @@ def divide(
     groups: Sequence[str] | None,
     shares: tuple[float, float],
     seed: int,
+    things: str = "pictures",
 ) -> Division:
     """Parts named by the source stay; a missing validation or test part is cut from the rows that may train.
 
@@ -39,7 +40,7 @@ def divide(
     A training picture that has an exact copy in a named test or validation part is left out, and likewise a
     validation picture with a copy in test: figures on named parts stay comparable with other people's.
     """
-    named, dropped = _without_copies(parts, digests)
+    named, dropped = _without_copies(parts, digests, things)
     pool = np.flatnonzero((named == "train") | (named == ""))
     valid, test = np.flatnonzero(named == "valid"), np.flatnonzero(named == "test")
     valid_share = 0.0 if len(valid) else shares[0]
@@ -62,7 +63,9 @@ def conflicting(digests: Sequence[bytes], labels: Sequence[Hashable]) -> int:
     return sum(count > 1 for count in Counter(digest for digest, _ in set(zip(digests, labels))).values())
 
 
-def _without_copies(parts: Sequence[str], digests: Sequence[bytes]) -> tuple[NDArray[Any], tuple[dict[str, Any], ...]]:
+def _without_copies(
+    parts: Sequence[str], digests: Sequence[bytes], things: str
+) -> tuple[NDArray[Any], tuple[dict[str, Any], ...]]:
     """The parts as an array, "copy" for rows that must go, and the card's lines about them."""
     named = np.array(parts, dtype=object)
     dropped = []
@@ -71,7 +74,7 @@ def _without_copies(parts: Sequence[str], digests: Sequence[bytes]) -> tuple[NDA
         gone = [i for i, digest in enumerate(digests) if named[i] in losing and digest in shown]
         named[gone] = "copy"
         if gone:
-            dropped.append(dropped_card("pictures", f"exact copies of pictures in the {held} part", len(gone)))
+            dropped.append(dropped_card(things, f"exact copies of {things} in the {held} part", len(gone)))
     return named, tuple(dropped)
 
 

@@ -1,4 +1,4 @@
-"""Tables that name picture files: a column of paths, columns of labels."""
+"""Tables that name picture (or sound) files: a column of paths, columns of labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,20 +19,22 @@ _LOOK = 50  # rows that show whether a column holds paths
 
 @dataclass(frozen=True)
 class PathTable:
-    """How a table of paths is read; `path` None: the first column whose cells end as pictures' names do."""
+    """How a table of paths is read. suffixes, things: how the files that it names end, and what people call them."""
 
     options: ReadOptions = field(default_factory=ReadOptions)
     target: tuple[str, ...] = ()
     group: str | None = None
     drop: tuple[str, ...] = ()
+    suffixes: frozenset[str] = SUFFIXES
+    things: str = "picture"
 
 
-def names_pictures(source: Any, options: ReadOptions) -> bool:
+def names_pictures(source: Any, options: ReadOptions, suffixes: frozenset[str] = SUFFIXES) -> bool:
     """Whether a table (a file, or a frame in memory) names picture files that are there. Reads its beginning."""
     opened = open_table(source, options)
     for piece in opened.pieces(_LOOK):
         frame = piece.frame.head(_LOOK)
-        column = _path_column(frame)
+        column = _path_column(frame, suffixes)
         return column is not None and any(path.is_file() for path in _paths(source, frame[column]))
     return False
 
@@ -42,9 +44,9 @@ def by_table(source: Any, how: PathTable, labelled: bool = True) -> Listing:
     opened = open_table(source, how.options)
     piece = read(opened, how.options.limits)
     frame, rows = piece.frame, piece.rows.tolist()
-    where = _path_column(frame)
+    where = _path_column(frame, how.suffixes)
     if where is None:
-        raise GliaError(f"no column of {opened.name} names picture files", got=", ".join(frame.columns))
+        raise GliaError(f"no column of {opened.name} names {how.things} files", got=", ".join(frame.columns))
     root = _root(source)
     paths = _paths(source, frame[where])
     if not labelled:
@@ -67,14 +69,14 @@ def by_table(source: Any, how: PathTable, labelled: bool = True) -> Listing:
         [rows[i] for i in keep],
         "table of paths",
         (dropped_card("rows", "no label or no path", lost),) if lost else (),
-        (*opened.notes, *([f"Column {part!r} says which part each picture belongs to."] if part else [])),
+        (*opened.notes, *([f"Column {part!r} says which part each {how.things} belongs to."] if part else [])),
     )
 
 
-def _path_column(frame: pl.DataFrame) -> str | None:
+def _path_column(frame: pl.DataFrame, suffixes: frozenset[str]) -> str | None:
     for name in frame.columns:
         seen = [cell for cell in _texts(frame[name].head(_LOOK)) if cell]
-        if seen and 2 * sum(Path(cell).suffix.lower() in SUFFIXES for cell in seen) > len(seen):
+        if seen and 2 * sum(Path(cell).suffix.lower() in suffixes for cell in seen) > len(seen):
             return name
     return None
 

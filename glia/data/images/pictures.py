@@ -77,13 +77,13 @@ def from_files(listing: Listing, size: int | None, bad_limit: float, raised: lim
     """Read every file of a listing once. More than `bad_limit` of them unreadable is a GliaError."""
     known = headers(listing.paths, raised)
     good = [header for header in known if isinstance(header, Header)]
-    _within_limit(
+    within_limit(
         listing.names, {i: why for i, why in enumerate(known) if isinstance(why, str)}, bad_limit, listing.root
     )
     channels = 1 if all(header.grey for header in good) else 3
     target = chosen_size(good, size)
     seen = scan(listing.paths, known, channels, target, raised)
-    _within_limit(listing.names, seen.broken, bad_limit, listing.root)
+    within_limit(listing.names, seen.broken, bad_limit, listing.root)
     kept = listing.only(seen.kept)
     dropped = tuple(
         dropped_card(listing.names[i], f"unreadable: {why}", 1) for i, why in list(seen.broken.items())[:100]
@@ -92,7 +92,7 @@ def from_files(listing: Listing, size: int | None, bad_limit: float, raised: lim
         dropped += (dropped_card("more pictures", "unreadable", len(seen.broken) - len(dropped)),)
     notes = listing.notes
     if seen.broken:
-        notes += (f"{_count(len(seen.broken), 'picture')} could not be read: {_named(listing.names, seen.broken)}.",)
+        notes += (f"{_count(len(seen.broken), 'picture')} could not be read: {named(listing.names, seen.broken)}.",)
     if isinstance(seen.inputs, FileRows):
         notes += ("The pictures do not fit in free memory: each is decoded again when it is needed.",)
     pixels = Pixels(seen.inputs, seen.sums, seen.squares)
@@ -124,7 +124,7 @@ def from_arrays(found: Arrays, size: int | None, target: Sequence[str], asked: s
     answered = np.array([all(cells) for cells in zip(*answers.values())])
     names = [f"{part.name} {i}".strip() for part in parts for i in range(len(part.pictures))]
     broken = {int(i): "NaN or infinite values" for i in np.flatnonzero(~sound)}
-    _within_limit(names, broken, bad_limit, found.called)
+    within_limit(names, broken, bad_limit, found.called)
     keep = np.flatnonzero(sound & answered).tolist()
     channels = 1 if all(part.pictures.shape[1] == 1 for part in parts) else 3
     known = [header for part in parts for header in [_header(part.pictures)] * len(part.pictures)]
@@ -201,15 +201,18 @@ def renamed(cells: list[str], names: Sequence[str]) -> list[str]:
     return [numbered[cell] for cell in cells] if names and set(cells) <= set(numbered) else cells
 
 
-def _within_limit(names: Sequence[str], broken: dict[int, str], limit: float, where: object) -> None:
+def within_limit(
+    names: Sequence[str], broken: dict[int, str], limit: float, where: object, things: str = "pictures"
+) -> None:
+    """Raises GliaError where more than the share `limit` of the files is broken, or all are, or there is none."""
     if not names:
-        raise GliaError(f"there are no pictures in {where}", expected="some of each class")
+        raise GliaError(f"there are no {things} in {where}", expected="some of each class")
     if len(broken) > limit * len(names) or len(broken) == len(names):
-        what = f"{len(broken)} of {len(names)} pictures in {where} cannot be read: {_named(names, broken)}"
+        what = f"{len(broken)} of {len(names)} {things} in {where} cannot be read: {named(names, broken)}"
         raise GliaError(what, expected=f"at most {limit:.0%}", hint="repair or remove them, or a higher bad_limit")
 
 
-def _named(names: Sequence[str], broken: dict[int, str]) -> str:
+def named(names: Sequence[str], broken: dict[int, str]) -> str:
     """The first few, each with its reason."""
     first = ", ".join(f"{names[i]} ({why})" for i, why in list(broken.items())[:3])
     return first + (", ..." if len(broken) > 3 else "")

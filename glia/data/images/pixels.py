@@ -62,7 +62,7 @@ class FileRows:
         """(len(index), channels, height, width) uint8. A picture that has become unreadable is a GliaError."""
         out = torch.empty((len(index), self.channels, *self.size), dtype=torch.uint8)
         places = list(enumerate(index.tolist()))
-        _in_threads(lambda place: self._read(*place, out.numpy()), places)
+        in_threads(lambda place: self._read(*place, out.numpy()), places)
         return out
 
     def only(self, index: Sequence[int]) -> "FileRows":
@@ -98,7 +98,7 @@ def decode_all(
         return None
 
     with _quiet():
-        reasons = _in_threads(read, range(len(paths)))
+        reasons = in_threads(read, range(len(paths)))
     kept = [i for i, reason in enumerate(reasons) if reason is None]
     broken = {i: reason for i, reason in enumerate(reasons) if reason is not None}
     return Decoded(pixels[kept] if broken else pixels, kept, broken)
@@ -137,7 +137,7 @@ def headers(paths: Sequence[Path], raised: limits.Raised = limits.USUAL) -> list
             return str(error)
 
     with _quiet():
-        return _in_threads(look, paths)
+        return in_threads(look, paths)
 
 
 def scan(
@@ -164,7 +164,7 @@ def scan(
         return _Found(sha256(picture.tobytes()).digest(), content, *moments(picture[None]))
 
     with _quiet():
-        found = _in_threads(read, range(len(readable)))
+        found = in_threads(read, range(len(readable)))
     good = [(place, item) for place, item in enumerate(found) if isinstance(item, _Found)]
     for new, (place, _) in enumerate(good):
         if fits and new != place:
@@ -225,7 +225,7 @@ def chosen_size(known: Sequence[Header], asked: int | None) -> tuple[int, int]:
     return side, side
 
 
-def _in_threads(work: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
+def in_threads(work: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
     """`work` on each item, in order; in threads where there are enough."""
     chunks = [items[i : i + _CHUNK] for i in range(0, len(items), _CHUNK)]
     if len(chunks) < 2 or threads() < 2:
