@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MOST_CHARS = 400  # of each part of a message
+
 
 class GliaError(ValueError):
     """A fault in what the user gave: one clear line, exit code 2.
@@ -14,11 +16,11 @@ class GliaError(ValueError):
 
     def __init__(self, what: str, *, got: object = None, expected: object = None, hint: str | None = None):
         self.what, self.got, self.expected, self.hint = what, got, expected, hint
-        parts = [what]
+        parts = [_bounded(what)]
         if got is not None:
-            parts.append(f"got {got}")
+            parts.append(f"got {_bounded(got)}")
         if expected is not None:
-            parts.append(f"expected {expected}")
+            parts.append(f"expected {_bounded(expected)}")
         line = "; ".join(parts)
         super().__init__(printable(f"{line}. Try: {hint}" if hint else line))
 
@@ -31,6 +33,12 @@ class DiskError(GliaError):
 
 class DamagedError(GliaError):
     """A file on disk is not what was written there."""
+
+
+def _bounded(part: object) -> str:
+    """What people can read of a name or a cell that may be of any length: its beginning and its end."""
+    text = str(part)
+    return text if len(text) <= MOST_CHARS else f"{text[: MOST_CHARS - 100]} ... {text[-95:]}"
 
 
 def printable(text: str) -> str:

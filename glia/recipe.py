@@ -56,7 +56,8 @@ def _auto_or_number(value: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
-Sizes = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(_numbers)]
+Size = Annotated[int, Field(gt=0, le=10**9)]
+Sizes = Annotated[tuple[Size, ...], BeforeValidator(_numbers)]
 Epochs = Annotated[tuple[int, ...], BeforeValidator(_epochs)]
 Kinds = Annotated[dict[str, str], BeforeValidator(_kinds)]
 Limits = Annotated[dict[str, int], BeforeValidator(limits.parse)]
@@ -118,9 +119,9 @@ class Model(_Settings):
 
     model: str = Field("auto", description="name in `glia list models`; auto chooses by data")
     hidden: Sizes | None = Field(None, description="units of each hidden layer, e.g. 128,64")
-    width: int | None = Field(None, gt=0, description="units or channels of a layer")
-    depth: int | None = Field(None, gt=0, description="number of hidden layers")
-    members: int | None = Field(None, gt=0, description="networks trained side by side in an ensemble")
+    width: Size | None = Field(None, description="units or channels of a layer")
+    depth: Size | None = Field(None, description="number of hidden layers")
+    members: Size | None = Field(None, description="networks trained side by side in an ensemble")
     dropout: float | None = Field(None, ge=0, lt=1, description="share of units dropped in training")
     activation: str | None = Field(None, description="name in `glia list activations`")
     norm: str | None = Field(None, description="name in `glia list norms`")
@@ -270,7 +271,8 @@ def _parsed(text: str, name: str, raised: limits.Raised) -> dict[str, Any]:
     """TOML of no more than the usual depth."""
     depth = limits.most("depth", raised)
     many = GliaError(f"{name}: settings within settings within settings", expected=f"at most {depth} levels")
-    if re.search(rf"([\w\"'-]+\s*\.\s*){{{depth}}}", text):  # tomllib takes a.a.a.a... in time that grows as its square
+    # tomllib takes a.a.a.a... in time that grows as its square; this looks at each sign once.
+    if re.search(rf"(?<![\w\"'-])(?:[\w\"'-]++\s*+\.\s*+){{{depth}}}", text):
         raise many
     try:
         sections = tomllib.loads(text)

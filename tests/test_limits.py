@@ -17,6 +17,7 @@ from PIL import Image
 import glia
 from glia import limits
 from glia.data.images.decode import Unreadable, decode, read_header
+from glia.data.images.pixels import decode_all
 from glia.data.tables.read import open_table, read
 from glia.data.tables.source import ReadOptions
 from glia.errors import GliaError
@@ -212,3 +213,27 @@ def test_a_run_file_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "status.json").write_text("1.5")
     with pytest.raises(GliaError, match="status.json cannot be read; got float"):
         glia.resume(tmp_path)
+
+
+def test_a_message_stays_one_that_people_can_read() -> None:
+    with pytest.raises(GliaError) as fault:
+        Recipe.from_toml(f"[data]\n{'x' * 100_000} = 1")
+    assert len(str(fault.value)) < 1000 and str(fault.value).startswith("unknown setting in [data] of recipe 'xxx")
+    with pytest.raises(GliaError, match="setting hidden .*less than or equal to 1000000000"):
+        Recipe.of(hidden=[10**20])
+
+
+def test_what_a_library_writes_below_python_is_held_back(tmp_path: Path, capfd: Any) -> None:
+    path = tmp_path / "a.tif"
+    Image.effect_noise((12, 12), 90).save(path, compression="tiff_lzw")
+    data = path.read_bytes()
+    paths = [tmp_path / f"{i}.tif" for i in range(8, 40)]
+    for i, broken in enumerate(paths, 8):
+        broken.write_bytes(data[:i] + b"\xff\xff\xff" + data[i + 3 :])
+    with pytest.raises(Unreadable):
+        decode(paths[0].read_bytes(), 1, (12, 12))
+    assert "Using code not yet in table" in capfd.readouterr().err  # said by libtiff
+    assert decode_all(paths, 1, (12, 12)).broken
+    assert capfd.readouterr().err == ""
+    os.write(2, b"heard\n")
+    assert capfd.readouterr().err == "heard\n"

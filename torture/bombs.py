@@ -106,6 +106,12 @@ def long_key(folder: Path) -> list[str]:
     return ["train", "--recipe", "r.toml"]
 
 
+def long_word(folder: Path) -> list[str]:
+    """A recipe that is one word."""
+    (folder / "r.toml").write_text("a" * 900_000)
+    return ["train", "--recipe", "r.toml"]
+
+
 def deep_json(folder: Path) -> list[str]:
     """Objects a million deep."""
     (folder / "t.jsonl").write_text('{"a":' * 1_000_000 + "1" + "}" * 1_000_000)
@@ -217,7 +223,7 @@ def _beside_good(folder: Path, name: str, data: bytes) -> list[str]:
 
 
 QUICK: tuple[Bomb, ...] = (
-    picture_of_many_pixels, cell_without_end, pipe, columns, deep_recipe, long_key, deep_json, promised_rows,
+    picture_of_many_pixels, cell_without_end, pipe, columns, deep_recipe, long_key, long_word, deep_json, promised_rows,
     frames_of_gif, rows_of_parquet, header_of_weights,
 )  # fmt: skip
 SLOW: tuple[Bomb, ...] = (

@@ -51,7 +51,7 @@ def wrong(answer: Answer, usual: Answer, named: str = "") -> str:
         return f"exit code {answer.code}: {line[-400:]!r}"
     if "Traceback" in line or "panicked" in line:
         return f"a traceback: {line[-400:]!r}"
-    if answer.code == 2 and (not line.startswith("glia: ") or "\n" in line or len(line) > 1000):
+    if answer.code == 2 and (not line.startswith("glia: ") or "\n" in line or len(line) > 1500):
         return f"not one line: {line[:400]!r}"
     if answer.code == 2 and named not in line:
         return f"does not name {named}: {line[:400]!r}"

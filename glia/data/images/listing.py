@@ -182,11 +182,15 @@ def _files(folder: Path, seen: set[Path]) -> Iterator[Path]:
     if real in seen:
         return
     seen.add(real)
-    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
-        if entry.is_dir():
+    try:
+        entries = [(entry, entry.is_dir(), entry.is_file()) for entry in os.scandir(folder)]
+    except OSError as error:
+        raise GliaError(f"cannot look into {folder}", got=error.strerror or error) from None
+    for entry, is_folder, is_file in sorted(entries, key=lambda item: item[0].name):
+        if is_folder:
             if entry.name not in _NO_FOLDERS and not entry.name.startswith("."):
                 yield from _files(Path(entry.path), seen)
-        elif entry.is_file():
+        elif is_file:
             yield Path(entry.path)
 
 

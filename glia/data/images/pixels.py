@@ -17,6 +17,7 @@ from torch import Tensor
 
 from glia import limits
 from glia.data.images.decode import Header, Unreadable, decode, read_bytes, read_header
+from glia.data.unsaid import held_back
 from glia.errors import GliaError
 
 MEMORY_SHARE = 0.4  # of free memory may hold pictures; dividing them into parts may need as much again for a moment
@@ -237,6 +238,7 @@ def in_threads(work: Callable[[Item], Made], items: Sequence[Item]) -> list[Made
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Pillow's remarks on odd metadata stay unsaid. For the main thread alone: the filters are the process's."""
-    with catch_warnings():
+    with catch_warnings(), held_back() as forget:
         simplefilter("ignore")
+        forget()
         yield

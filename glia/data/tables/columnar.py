@@ -1,8 +1,5 @@
 """Parquet and Arrow (Feather, IPC) files."""
 
-import os
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +9,7 @@ import polars as pl
 
 from glia import limits
 from glia.data.tables.source import Opened, Piece, ReadOptions, check_names, tidy
+from glia.data.unsaid import held_back
 from glia.errors import GliaError
 
 FETCH_ROWS = 1 << 16  # a small slice would unpack the same block of the file again and again
@@ -65,35 +63,14 @@ def frame_pieces(frame: pl.DataFrame, name: str, decimal: str, rows: int, first:
 
 
 @contextmanager
-def _panics_unsaid() -> Iterator[None]:
-    """On a damaged file polars may write on the error output, below Python, and then raise PanicException.
-
-    What is written meanwhile is held back, and goes out if nothing was raised.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
-        panicked = False
-        try:
-            yield
-        except pl.exceptions.PanicException:
-            panicked = True
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
-            said.seek(0)
-            while not panicked and (block := said.read(1 << 16)):
-                os.write(2, block)
-
-
-@contextmanager
 def _complain(path: Path, form: str) -> Iterator[None]:
     try:
-        with _panics_unsaid():
-            yield
+        with held_back() as forget:
+            try:
+                yield
+            except pl.exceptions.PanicException:
+                forget()
+                raise
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, MemoryError) as fault:
         first_line = str(fault).strip().split("\n")[0][:160]
         hint = "the file may be cut short: fetch or write it again"
