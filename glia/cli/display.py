@@ -140,10 +140,14 @@ class Display:
     def _introduce(self, session: Session, folder: RunFolder, choices: list[Choice]) -> None:
         card, parts = session.data.card, session.data.card.get("parts", {})
         kinds = ", ".join(f"{count:,} {name}" for name, count in parts.items() if count)
+        rows = f"{card.get('rows', session.rows):,} rows"
+        if card.get("kind") == "forecast":
+            of = f" of {card['series']} series" if card["series"] > 1 else ""
+            rows += f"{of}, {card['step']} apart; windows of {card['window']} steps"
         lines = [
             (
                 "data",
-                f"{card.get('source', 'in memory')}: {card.get('rows', len(session.data.train)):,} rows ({kinds})",
+                f"{card.get('source', 'in memory')}: {rows} ({kinds})",
             ),
             ("split", card.get("split", "")),
             ("predict", _wanted(session)),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 OTHER = ("limits", "rules", "runs", "settings")
 _WIDE = 110  # columns from which on a paper stands beside what it is the source of
-_KINDS = {"image": "pictures", "text": "texts", "series": "series", "table": "tables", "tensor": "any tensors"}
+_KINDS = {"image": "pictures", "text": "texts", "forecast": "forecasts", "pairs": "pairs of texts", "sound": "sounds"}
 
 
 def run(kind: str, name: str, runs: Path, size: str = "") -> None:
@@ -87,7 +87,7 @@ def _families(console: Console) -> None:
     sections: dict[str, dict[tuple[str, str], list[catalog.Entry]]] = {}
     for entry in catalog.entries("models"):
         inputs = entry.facts["inputs"]
-        section = "tables and others" if "table" in inputs else _KINDS[inputs[0]]
+        section = "tables and others" if "table" in inputs else _KINDS.get(inputs[0], inputs[0])
         group = (entry.facts.get("family", entry.name), entry.paper or "")
         sections.setdefault(section, {}).setdefault(group, []).append(entry)
     for number, (section, groups) in enumerate(sections.items()):
@@ -127,7 +127,8 @@ def _model(console: Console, entry: catalog.Entry, size: str) -> None:
     """Its facts, and its layers for the published input or another; no layers where it has no size of its own."""
     if not size and "published" not in entry.facts:
         _one(console, entry)
-        hint = f"Its layers for an input of yours: glia list models {entry.name} --input SIZE, such as 3,32,32 or 128"
+        such = "336,7,96 (steps, columns, steps ahead)" if "forecast" in entry.facts["inputs"] else "3,32,32 or 128"
+        hint = f"Its layers for an input of yours: glia list models {entry.name} --input SIZE, such as {such}"
         console.print(Text(f"\n{hint}", "dim"), soft_wrap=True)
         return
     from glia.tracing.layers import layer_table

@@ -65,7 +65,8 @@ def _csv(frames: Iterator[pl.DataFrame], file: IO[bytes], schema: pl.Schema, sep
     for number, frame in enumerate(frames):
         safe = frame.select(_harmless(frame[name], kind) for name, kind in frame.schema.items())
         safe.columns = disarmed(pl.Series(safe.columns, dtype=pl.String)).to_list()
-        safe.write_csv(file, include_header=number == 0, separator=separator)
+        # Microseconds are written where there are some.
+        safe.write_csv(file, include_header=number == 0, separator=separator, datetime_format="%Y-%m-%d %H:%M:%S%.f")
 
 
 def _tsv(frames: Iterator[pl.DataFrame], file: IO[bytes], schema: pl.Schema) -> None:

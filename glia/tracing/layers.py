@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from glia.catalog import entry as catalog
-from glia.data.facts import Facts, ImageFacts, SeriesFacts, TableFacts, TensorFacts, TextFacts
+from glia.data.facts import Facts, ForecastFacts, ImageFacts, SeriesFacts, TableFacts, TensorFacts, TextFacts
 from glia.data.task import Task
 from glia.errors import GliaError
 from glia.models.build import build, example, published
@@ -181,6 +181,13 @@ def _row(node: _Node, depth: int, times: int, name: str) -> LayerRow:
     return LayerRow(name, depth, node.kind, node.shape, node.parameters(), total, times, not node.within, own)
 
 
+def _forecast(window: int, channels: int, horizon: int) -> tuple[Facts, Task]:
+    """So many steps of so many columns, all of which are told so many steps ahead."""
+    zeros, ones = (0.0,) * channels, (1.0,) * channels
+    facts = ForecastFacts(channels, window, horizon, zeros, ones, 0, False, (), ones, rows=0)
+    return facts, Task("forecast", tuple(f"y{i}" for i in range(channels)), center=zeros, scale=ones)
+
+
 def _form(entry: catalog.Entry, size: tuple[int, ...]) -> tuple[Facts, Task]:
     """What goes in and what comes out."""
     if any(number < 1 for number in size):
@@ -190,7 +197,7 @@ def _form(entry: catalog.Entry, size: tuple[int, ...]) -> tuple[Facts, Task]:
         return (_resized(facts, size) if size else facts), task
     task = Task("classify", ("answer",), tuple(str(number) for number in range(_CLASSES)))
     kinds = entry.facts["inputs"]
-    hint = {"image": "--input 3,32,32", "text": "--input 128", "tensor": "--input 20"}
+    hint = {"image": "--input 3,32,32", "text": "--input 128", "tensor": "--input 20", "forecast": "--input 336,7,96"}
     if not size:
         tip = next((hint[kind] for kind in kinds if kind in hint), None)
         raise GliaError(f"{entry.name} has no published size", expected="the size of an input", hint=tip)
@@ -202,6 +209,8 @@ def _form(entry: catalog.Entry, size: tuple[int, ...]) -> tuple[Facts, Task]:
         return _columns(size[0]), task
     if "series" in kinds and len(size) == 2:
         return SeriesFacts(size[1], size[0], (0.0,) * size[1], (1.0,) * size[1], rows=0), task
+    if "forecast" in kinds and len(size) == 3:
+        return _forecast(*size)
     if "tensor" in kinds:
         return TensorFacts(size, rows=0), task
     shown = ",".join(map(str, size))

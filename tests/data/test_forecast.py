@@ -87,7 +87,7 @@ def test_the_step_and_its_season_are_found(times: list[datetime], words: str, pe
     if clock.kind != "order":
         again = clock.times(clock.places(micros))
         shown = "%Y-%m" if clock.kind == "month" else "%Y-%m-%d %H:%M"
-        assert again.dt.strftime(shown).to_list() == [time.strftime(shown) for time in times]
+        assert again.cast(pl.Datetime("us")).dt.strftime(shown).to_list() == [time.strftime(shown) for time in times]
 
 
 def test_gaps_disorder_and_missing_values_are_said_and_never_told() -> None:

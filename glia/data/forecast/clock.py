@@ -1,7 +1,7 @@
 """Clock: times of a table to even steps, and steps back to times."""
 
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import polars as pl
 from glia.data.tables.source import Int64s
 
 NEAR = 0.02  # of a step, that a time may lie beside its place and still be on the grid
+DAY = 86_400e6  # microseconds
 _MONTHS = {1: "month", 3: "quarter", 12: "year"}
 _UNITS = ((604_800, "week"), (86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 _PERIODS = {"second": 60, "minute": 60, "hour": 24, "day": 7, "week": 52, "month": 12, "quarter": 4}
@@ -39,10 +40,11 @@ class Clock:
         """The times of steps, as the source writes them: dates, or numbers."""
         if self.kind == "time":
             micros = (self.origin + steps * self.step).astype(np.int64)
-            return pl.Series("time", micros, dtype=pl.Int64).cast(pl.Datetime("us"))
+            times = pl.Series("time", micros, dtype=pl.Int64).cast(pl.Datetime("us"))
+            return times.cast(pl.Date) if self.origin % DAY == self.step % DAY == 0 else times
         if self.kind == "month":
             months = (self.origin + steps * self.step).astype(np.int64).tolist()
-            return pl.Series("time", [datetime(m // 12, m % 12 + 1, 1) for m in months], dtype=pl.Datetime("us"))
+            return pl.Series("time", [date(m // 12, m % 12 + 1, 1) for m in months], dtype=pl.Date)
         values = self.origin + steps * self.step
         whole = float(self.origin).is_integer() and float(self.step).is_integer()
         return pl.Series("time", values.astype(np.int64) if whole else values)
@@ -84,8 +86,7 @@ def clock_of(each: list[Int64s | np.ndarray[Any, Any]], *, dates: bool) -> Clock
     values, counts = np.unique(distances, return_counts=True)
     step = float(values[counts.argmax()])
     origin = float(min(times[0] for times in each))
-    day = 86_400e6
-    if dates and 27.5 * day <= step <= 366.5 * day and (monthly := _monthly(each)) is not None:
+    if dates and 27.5 * DAY <= step <= 366.5 * DAY and (monthly := _monthly(each)) is not None:
         return monthly
     if step <= 0 or any(_off_grid(times, origin, step) for times in each):
         return Clock("order")
