@@ -145,17 +145,17 @@ def bag_gru(
     task: Task,
     generator: torch.Generator,
     *,
-    members: int = 5,
+    members: int = 4,
     width: int = 96,
     dropout: float = 0.5,
     words: float = 0.1,
 ) -> BagGru:
-    """`members` networks, two of five of them bags. words: share that is left out in training."""
+    """`members` networks, half of them bags. words: share that is left out in training."""
     facts = text_facts(facts, "bag-gru")
     _check(task, width, words)
     if members < 2:
         raise GliaError("members of bag-gru", got=members, expected="2 or more", hint="model='bag' or model='gru'")
-    bags = max(1, round(0.4 * members))
+    bags = members // 2
     return BagGru(facts, task, generator, bags=bags, grus=members - bags, width=width, dropout=dropout, words=words)
 
 

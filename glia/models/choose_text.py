@@ -8,7 +8,7 @@ from glia.data.facts import TextFacts
 from glia.data.task import Task
 from glia.models.suggestion import Suggestion
 
-BUDGET = 1.5e7  # tokens, over all epochs, that a bag-gru of five members reads within some minutes on two cores
+BUDGET = 1.5e7  # tokens, over all epochs, that a bag-gru of four members reads within some minutes on two cores
 EPOCHS = (3, 12)  # fewest and most
 
 
@@ -25,9 +25,9 @@ class Pace:
 
 
 _PACES = {
-    "bag": Pace(2e-3, 6, batch=32, cost=0.1),
-    "bag-gru": Pace(2e-3, 6, cost=1.0),
-    "recurrent": Pace(2e-3, 6, cost=0.3),
+    "bag": Pace(3e-3, 5, cost=0.1),
+    "bag-gru": Pace(3e-3, 5, cost=1.0),
+    "recurrent": Pace(3e-3, 5, cost=0.3),
     "bert": Pace(5e-4, 8, weight_decay=0.01, cost=1.0),
 }
 
@@ -58,7 +58,7 @@ def text_settings(name: str, facts: TextFacts, rows: int, task: Task) -> dict[st
     wanted = pace.epochs * (7_000 / max(rows, 1)) ** 0.3
     allowed = BUDGET / (_tokens(facts, rows) * pace.cost)
     return {
-        "epochs": max(EPOCHS[0], round(min(wanted, allowed, EPOCHS[1] * pace.epochs / 6))),
+        "epochs": max(EPOCHS[0], round(min(wanted, allowed, EPOCHS[1] * pace.epochs / 5))),
         "batch_size": min(pace.batch, max(8, rows // 16)),
         "optimizer": "adamw",
         "lr": pace.lr,
