@@ -95,7 +95,9 @@ def evaluate(
 @app.command()
 def predict(
     run: RunArgument,
-    source: Annotated[str, typer.Argument(help="New rows: a table, a picture, a folder of pictures, arrays.")],
+    source: Annotated[
+        str, typer.Argument(help="New rows: a table, a picture, a folder, arrays, a text a line, a sentence.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Where to: .csv, .parquet or .jsonl. Not given: SOURCE-predictions.csv"),
@@ -105,11 +107,14 @@ def predict(
     horizon: Annotated[
         int | None, typer.Option("--horizon", min=1, help="Steps to forecast. Not given: those it was trained for")
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Of texts: the words that moved each answer most.")
+    ] = False,
 ) -> None:
     """Predict new rows with a trained network; any size of file."""
     from glia.cli import predict as verb
 
-    verb.run(run, source, out=out, keep=keep, overwrite=overwrite, horizon=horizon)
+    verb.run(run, source, out=out, keep=keep, overwrite=overwrite, horizon=horizon, explain=explain or None)
 
 
 @app.command()

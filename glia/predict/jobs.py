@@ -42,9 +42,17 @@ class RowAnswers:
         return rivals.baselines(data)
 
     def frames(
-        self, model: nn.Module, task: Task, reader: Reader, source: Any, *, batch_rows: int = 4096, keep: bool = False
+        self,
+        model: nn.Module,
+        task: Task,
+        reader: Reader,
+        source: Any,
+        *,
+        batch_rows: int = 4096,
+        keep: bool = False,
+        explain: bool = False,
     ) -> Iterator[pl.DataFrame]:
-        return answers.predict(model, task, reader, source, batch_rows=batch_rows, keep=keep)
+        return answers.predict(model, task, reader, source, batch_rows=batch_rows, keep=keep, explain=explain)
 
     def evaluate(self, model: nn.Module, task: Task, reader: Reader, source: Any) -> dict[str, float]:
         return labelled.evaluate(model, task, reader, source)

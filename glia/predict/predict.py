@@ -11,6 +11,7 @@ from glia.data.prepared import Raw, Reader
 from glia.data.task import Task
 from glia.errors import GliaError
 from glia.predict.outputs import evaluating, forward
+from glia.predict.words import words_of
 
 _READ = {"image": 256, "text": 256, "sound": 64}  # rows that are read at once, by kind of input
 _READ_OTHERS = 4096
@@ -33,7 +34,14 @@ def answers(
 
 
 def predict(
-    model: nn.Module, task: Task, reader: Reader, source: Any, *, batch_rows: int = 4096, keep: bool = False
+    model: nn.Module,
+    task: Task,
+    reader: Reader,
+    source: Any,
+    *,
+    batch_rows: int = 4096,
+    keep: bool = False,
+    explain: bool = False,
 ) -> Iterator[pl.DataFrame]:
     """Predictions as polars frames of `batch_rows` rows, the last one with what is left; at least one.
 
@@ -43,13 +51,20 @@ def predict(
     multilabel: "prediction_<target>" (true or false) and "p_<target>" for each target;
     regress: "prediction" in the target's own units, or "prediction_<target>" where there are several.
     A row whose outputs are not finite has no prediction (null).
+    explain: of texts, a last column "words" with the five that moved the answer most (`glia.predict.words`).
     """
+    if explain and reader.kind != "text":
+        raise GliaError("only of texts is it told which words mattered", got=f"{reader.kind} data")
     if batch_rows < 1:
         raise GliaError("batch_rows is too small", got=batch_rows, expected="at least 1")
     held = _frame(task, reader.kind, Raw(torch.empty(0), None, [], None), torch.empty(0, task.outputs), keep)
+    if explain:
+        held = held.with_columns(pl.Series("words", [], dtype=pl.String))
     some = False
     for raw, outputs in answers(model, task, reader, source):
         found = _frame(task, reader.kind, raw, outputs, keep)
+        if explain:
+            found = found.with_columns(pl.Series("words", words_of(model, task, reader, raw.cells), dtype=pl.String))
         held = pl.concat([held, found], how="vertical_relaxed") if held.height else found
         while held.height > batch_rows:
             some = True

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import polars as pl
 import torch
 from torch import Tensor, nn
 
@@ -69,6 +70,12 @@ def told(words: list[Word]) -> str:
     return ", ".join(f"{word.text} {word.effect:+.2g}" for word in words)
 
 
+def words_of(model: nn.Module, task: Task, reader: Any, cells: pl.DataFrame) -> list[str]:
+    """For each row of a polars frame, the words of its text that moved the answer most, `told`."""
+    texts = cells[reader.column].cast(pl.String).fill_null("").to_list()
+    return [told(strongest(words_that_mattered(model, task, reader, text))) for text in texts]
+
+
 def with_words(files: dict[str, bytes], model: nn.Module, task: Task, reader: Any) -> dict[str, bytes]:
     """The files on the worst rows, with the words that spoke for and against what was said: "words" of each entry,
     a list of {"text", "start", "effect"} for the class, label or number that was answered."""
@@ -77,6 +84,7 @@ def with_words(files: dict[str, bytes], model: nn.Module, task: Task, reader: An
         text = (entry["cells"] or {}).get(reader.column)
         if text:
             found = words_that_mattered(model, task, reader, text)
+            entry["text"] = text
             entry["words"] = [{"text": w.text, "start": w.start, "effect": round(w.effect, 4)} for w in found]
     return files | {"worst.json": json.dumps(entries, ensure_ascii=False, indent=1).encode()}
 

@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from glia.report.overview import network_name, parameters
 from glia.report.read import Json, RunFiles, mapping_of, names_of, number, rows_of
+from glia.report.texts import marked
 from glia.report.words import clip, count, digits, percent, plain, seconds, size
 from glia.runs import machine as machine_facts
 
@@ -29,7 +30,8 @@ def _example(run: RunFiles, item: Json) -> dict[str, Any]:
     loss = number(item.get("loss"))
     told = set(names_of(run.task.get("targets")))  # the targets stand above the cells already
     cells = [(str(name), clip(plain(value), 40) or "–") for name, value in mapping_of(item.get("cells")).items()]
-    cells = [(name, text) for name, text in cells if name not in told]
+    text = clip(plain(item.get("text") or ""), 40)  # shown whole, with its words marked
+    cells = [(name, cell) for name, cell in cells if name not in told and not (text and cell == text)]
     return {
         "name": str(item.get("name", "")),
         "target": clip(_answer(item.get("target")), 60),
@@ -39,6 +41,7 @@ def _example(run: RunFiles, item: Json) -> dict[str, Any]:
         "loss": digits(loss, 3) if loss is not None else "",
         "cells": cells[:6],
         "more": cells[6:60],
+        "text": marked(item),
         "picture": _picture(run.folder, item.get("picture")),
     }
 

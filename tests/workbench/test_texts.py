@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 import glia
 from glia.cli.main import app
-from glia.data.batches import Batches
 from glia.predict.words import words_that_mattered
+from glia.training.loop import Moment
+from glia.workbench.session import Session, Watcher
 
 FILM = ["film", "plot", "scene", "actor", "music", "story", "end", "start", "camera", "voice"]
 
@@ -68,7 +69,9 @@ def test_predict_evaluate_export(run: glia.Run, tmp_path: Path) -> None:
 def test_explained_on_the_command_line(run: glia.Run, tmp_path: Path) -> None:
     corpus(5, seed=2).write_csv(tmp_path / "new.csv")
     out = tmp_path / "out.csv"
-    said = CliRunner().invoke(app, ["predict", str(run.folder), str(tmp_path / "new.csv"), "--out", str(out), "--explain"])
+    said = CliRunner().invoke(
+        app, ["predict", str(run.folder), str(tmp_path / "new.csv"), "--out", str(out), "--explain"]
+    )
     assert said.exit_code == 0, said.output
     words = pl.read_csv(out)["words"].to_list()
     assert all(any(word in cell for word in ("great", "lovely", "awful", "boring")) for cell in words)
@@ -83,13 +86,18 @@ def test_stopped_and_gone_on_with_it_is_the_same(tmp_path: Path, workers: int) -
     }  # fmt: skip
     whole = glia.train(tmp_path / "t.csv", name="whole", **options)
 
-    def stop(moment: glia.Moment) -> None:
-        if moment.step == 13:
-            raise KeyboardInterrupt
+    class Cut(Exception):
+        pass
 
-    with pytest.raises(KeyboardInterrupt):
-        glia.train(tmp_path / "t.csv", name="cut", begin=lambda *_: (stop,), **options)
+    def stop(session: Session, *_: object) -> tuple[Watcher, ...]:
+        def watch(moment: Moment) -> None:
+            if moment.step == 13:
+                raise Cut
+
+        return (watch,)
+
+    with pytest.raises(Cut):
+        glia.train(tmp_path / "t.csv", name="cut", begin=stop, checkpoint_s=0, **options)
     again = glia.resume(tmp_path / "runs" / "cut")
-    assert isinstance(glia.prepare(tmp_path / "t.csv", target="label").train, Batches)
     for one, other in zip(whole.model.state_dict().values(), again.model.state_dict().values()):
         assert torch.equal(one, other)
