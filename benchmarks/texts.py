@@ -45,7 +45,7 @@ def filling(part: Batches, pad: int) -> tuple[float, float, float]:
 
 
 def plain_loop(data: Prepared) -> tuple[float, float]:
-    """The same texts by the library's tokeniser, which fills up too, in torch's DataLoader: filling, tokens a second."""
+    """The same texts by the library's tokeniser and torch's DataLoader: share of filling, tokens a second."""
     from tokenizers import Tokenizer
 
     inner = Tokenizer.from_str(data.reader.tokens.json)  # type: ignore[attr-defined]  # it is a TextReader
