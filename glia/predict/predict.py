@@ -13,7 +13,7 @@ from glia.errors import GliaError
 from glia.predict.outputs import evaluating, forward
 from glia.predict.words import words_of
 
-_READ = {"image": 256, "text": 256, "sound": 64}  # rows that are read at once, by kind of input
+_READ = {"image": 256, "text": 256, "sound": 64, "series": 256}  # rows that are read at once, by kind of input
 _READ_OTHERS = 4096
 _BLOCKS = 4  # parts of them that the network is given
 

@@ -14,6 +14,7 @@ from glia.data.task import Task
 from glia.errors import GliaError
 from glia.models.choose_forecast import choose_forecast, forecast_settings
 from glia.models.choose_image import choose_image, image_settings
+from glia.models.choose_series import choose_series, series_settings
 from glia.models.choose_sound import choose_sound, sound_settings
 from glia.models.choose_table import choose_table, train_settings
 from glia.models.choose_text import choose_text, text_settings
@@ -70,6 +71,8 @@ def plan(recipe: Recipe, data: Prepared | None = None) -> Plan:
         # Packed folds validate on the training rows themselves: none need be held out.
         settled = settled.updated(valid_share=0.0)
         prepared = prepare(recipe=settled)
+    if data is None and prepared.valid is None and "valid_share" not in recipe.data.model_fields_set:
+        settled = settled.updated(valid_share=0.0)  # so that whoever reads the recipe again divides the rows alike
     return Plan(prepared, settled, usual_lr, choices)
 
 
@@ -143,6 +146,7 @@ NETWORKS: dict[str, tuple[Callable[[Any, int, Task], Suggestion], Callable[[str,
     "forecast": (choose_forecast, forecast_settings),
     "text": (choose_text, text_settings),
     "sound": (choose_sound, sound_settings),
+    "series": (choose_series, series_settings),
     "tensor": (_tensor, lambda name, facts, rows, task: _plain(rows)),
 }
 """For each kind of input: (facts, rows, task) -> the network that fits; (name, facts, rows, task) -> how one that was

@@ -11,6 +11,8 @@ from glia.data.given import GivenReader
 from glia.data.images.prepare import is_image_source, prepare_images
 from glia.data.images.reader import ImageReader
 from glia.data.prepared import Prepared, Reader
+from glia.data.series.prepare import is_series_source, prepare_series
+from glia.data.series.reader import SeriesReader
 from glia.data.sound.prepare import prepare_sound
 from glia.data.sound.reader import SoundReader
 from glia.data.sound.source import is_sound_source
@@ -32,6 +34,7 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
+    "series": Kind(is_series_source, prepare_series),
     "image": Kind(lambda data: is_image_source(data.source, data.limits), prepare_images),
     "sound": Kind(
         lambda data: is_sound_source(data.source, data.limits), lambda data, seed: measured(prepare_sound(data, seed))
@@ -47,6 +50,7 @@ READERS: dict[str, Any] = {
     "tensor": GivenReader,
     "text": TextReader,
     "forecast": ForecastReader,
+    "series": SeriesReader,
 }
 
 

@@ -66,7 +66,7 @@ def find_columns(
     names = piece.frame.columns
     for name in (*targets, *covariates, *((series,) if series else ())):
         piece.column(name)
-    plan = plan_column(piece, time) if time else _time_column(piece, {*targets, *covariates, series})
+    plan = plan_column(piece, time) if time else time_column(piece, {*targets, *covariates, series})
     if plan is not None and plan.kind not in ("date", "number", "identifier"):
         raise GliaError(f"{piece.name}: column {plan.name!r} holds no times", got=plan.why, expected="dates or numbers")
     if not targets:
@@ -86,7 +86,7 @@ def _is_measured(piece: Piece, name: str) -> bool:
     return numbers(piece.column(name), piece.decimal).null_count() == piece.column(name).null_count()
 
 
-def _time_column(piece: Piece, taken: set[str | None]) -> Plan | None:
+def time_column(piece: Piece, taken: set[str | None]) -> Plan | None:
     free = [name for name in piece.frame.columns if name not in taken]
     plans = [plan_column(piece, name) for name in free]
     dates = [plan for plan in plans if plan.kind == "date"]
@@ -97,7 +97,7 @@ def _time_column(piece: Piece, taken: set[str | None]) -> Plan | None:
         if plan.kind in ("number", "identifier"):
             return plan
         if plan.kind != "constant":  # dates, but for some cells: one of them is told
-            _read_times(piece, plan)
+            read_times(piece, plan)
     return None
 
 
@@ -109,7 +109,7 @@ def read_panel(piece: Piece, columns: Columns, clock: Clock | None = None) -> Pa
     plans = [_number_plan(piece, name) for name in columns.channels]
     read = [read_plan(piece, plan).cast(pl.Float64).to_numpy() for plan in plans]
     values = np.stack(read, axis=1).astype(np.float32)
-    times, dates = _read_times(piece, columns.time) if columns.time else (np.arange(len(piece)), False)
+    times, dates = read_times(piece, columns.time) if columns.time else (np.arange(len(piece)), False)
     labels = piece.column(columns.series).cast(pl.String).fill_null("") if columns.series else None
     names = tuple(labels.unique(maintain_order=True).to_list()) if labels is not None else ("",)
     groups = [np.flatnonzero((labels == name).to_numpy()) for name in names] if labels is not None else None
@@ -170,7 +170,7 @@ def _number_plan(piece: Piece, name: str) -> Plan:
     return Plan(name, kind, plan.why, stray=plan.stray)
 
 
-def _read_times(piece: Piece, plan: Plan) -> tuple[Int64s, bool]:
+def read_times(piece: Piece, plan: Plan) -> tuple[Int64s, bool]:
     """Microseconds (dates), or numbers; every row has one."""
     kind = "number" if plan.kind in ("number", "identifier") else "date"
     values = read_plan(piece, Plan(plan.name, kind, plan.why, plan.form))

@@ -2,13 +2,14 @@
 function of (seed, e, i) alone, as it is with pictures: neither of its batch nor of how far the batch is filled up.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from glia.data.images.draws import uniform
-from glia.errors import GliaError
+from glia.errors import GliaError, unknown
 from glia.seed import mix
 
 
@@ -49,6 +50,37 @@ class SeriesAugment:
             factor[place] += self.scale * torch.randn(1, len(unit), generator=dice).to(inputs)
             noise[place, :length] = (self.jitter * unit * torch.randn(length, len(unit), generator=dice)).to(inputs)
         return inputs * factor + noise
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+STRENGTHS = {"window": 0.1, "scale": 0.1, "jitter": 0.03}
+_ALSO = {"jittering": "jitter", "scaling": "scale", "window_slice": "window", "window_slicing": "window"}
+
+
+def by_name(names: str, std: tuple[float, ...]) -> SeriesAugment | None:
+    """What a list such as "jitter,scale=0.2" asks for; None for "none", and for "auto": measured, none was a gain."""
+    made = SeriesAugment(std=std)
+    for item in (part.strip().lower() for part in names.split(",")):
+        name, _, strength = (part.strip() for part in item.partition("="))
+        name = _ALSO.get(name, name)
+        if name in ("", "none", "auto"):
+            continue
+        if name not in STRENGTHS:
+            raise unknown("augmentation of series", name, STRENGTHS)
+        made = replace(made, **{name: _strength(name, strength) if strength else STRENGTHS[name]})
+    return made if made.window or made.scale or made.jitter else None
+
+
+def _strength(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise GliaError(f"strength of augmentation {name}", got=repr(text), expected="a number from 0 to below 1")
+    return value
 
 
 def sliced(x: Tensor, lengths: Tensor, start: Tensor, left: Tensor) -> Tensor:

@@ -1,0 +1,97 @@
+"""Networks for whole series against torch's own layers, the paper's sizes and rows taken alone."""
+
+import pytest
+import torch
+from torch import nn
+
+import glia
+from glia.data.facts import SeriesFacts
+from glia.data.task import Task
+from glia.models.build import build
+from glia.models.choose_series import PASSES, choose_series
+from glia.models.convolved_series import MaskedNorm
+
+FACTS = SeriesFacts(3, 40, (1.0, 2.0, 3.0), (2.0, 1.0, 0.5), 100)
+TASK = Task("classify", ("y",), ("a", "b", "c", "d"))
+
+
+def ragged(lengths: tuple[int, ...] = (40, 9, 23, 31, 2)) -> torch.Tensor:
+    x = torch.full((len(lengths), max(lengths), 3), float("nan"))
+    for i, length in enumerate(lengths):
+        x[i, :length] = torch.randn(length, 3, generator=torch.Generator().manual_seed(i))
+    return x
+
+
+@pytest.mark.parametrize("name", ["fcn", "resnet1d", "rocket", "lstm", "gru"])
+def test_a_row_is_answered_the_same_alone_and_among_longer_ones(name: str) -> None:
+    net, x = build(name, FACTS, TASK, width=16), ragged()
+    with torch.no_grad():
+        net.head.weight.normal_(generator=torch.Generator().manual_seed(0))  # type: ignore[union-attr, operator]
+        net.train()(x)  # the running figures are no longer 0 and 1
+        net.eval()
+        whole = net(x)
+        for i, length in enumerate((40, 9, 23, 31, 2)):
+            torch.testing.assert_close(net(x[i : i + 1, :length])[0], whole[i], rtol=1e-4, atol=1e-5)
+            assert whole[i].isfinite().all()
+
+
+def test_masked_norm_is_torchs_over_what_is_there() -> None:
+    x = torch.randn(4, 5, 11, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    there = torch.arange(11) < torch.tensor([11, 4, 7, 1])[:, None]
+    ours, theirs = MaskedNorm(5), nn.BatchNorm1d(5)
+    got = ours(x, there).transpose(1, 2)[there]
+    flat = x.transpose(1, 2)[there]
+    torch.testing.assert_close(got, theirs(flat), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours.running_mean, theirs.running_mean)
+    torch.testing.assert_close(ours.running_var, theirs.running_var)
+    a, b = (
+        torch.autograd.grad(out.square().sum() + out[:3].sum(), x, retain_graph=True)[0] for out in (got, theirs(flat))
+    )
+    torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_sizes_are_those_of_the_paper() -> None:
+    """Channels 128, 256, 128 and three blocks of 64, 128, 128 with kernels of 8, 5, 3; no biases before a norm."""
+    one = SeriesFacts(1, 50, (0.0,), (1.0,), 10)
+    two = Task("classify", ("y",), ("a", "b"))
+
+    def size(name: str) -> int:
+        return sum(p.numel() for p in build(name, one, two).parameters())
+
+    fcn = 8 * 128 + 2 * 128 + 5 * 128 * 256 + 2 * 256 + 3 * 256 * 128 + 2 * 128 + 2 * 128 + 2
+    assert size("fcn") == fcn
+
+    def block(inputs: int, outputs: int) -> int:
+        convs = outputs * (8 * inputs + 5 * outputs + 3 * outputs) + 4 * 2 * outputs
+        return convs + (inputs * outputs if inputs != outputs else 0)
+
+    assert size("resnet1d") == block(1, 64) + block(64, 128) + block(128, 128) + 2 * 128 + 2
+
+
+def test_random_convolutions_are_frozen_and_give_what_torch_gives() -> None:
+    net = build("rocket", FACTS, TASK, width=30)
+    assert [name for name, _ in net.named_parameters()] == ["head.weight", "head.bias"]
+    weights = net.weights  # type: ignore[union-attr]
+    assert float(weights.sum(2).abs().max()) < 1e-4 and bool((weights != 0).any(2).any(1).all())
+    x = ragged((17,))
+    z, lengths = net.front(x)  # type: ignore[operator]
+    found = net._figures(z.transpose(1, 2), lengths)  # type: ignore[operator]
+    first = len(weights.chunk(len(net.dilations))[0])  # type: ignore[arg-type]
+    for kernel in range(first):  # by hand: the first kernels have dilation 1
+        rows = torch.nn.functional.pad(z[0], (0, 0, 4, 4)).unfold(0, 9, 1)  # (17, 3, 9)
+        values = (rows * weights[kernel]).sum((1, 2)) + net.biases[kernel]  # type: ignore[index]
+        torch.testing.assert_close(found[0, kernel], values.max())
+        torch.testing.assert_close(found[0, first + kernel], (values > 0).float().mean())
+
+
+def test_the_default_keeps_to_its_time() -> None:
+    for rows, length in ((30, 24), (200, 427), (5000, 100), (50_000, 500), (10**6, 1000)):
+        facts = SeriesFacts(1, length, (0.0,), (1.0,), rows)
+        name, options, train, _ = choose_series(facts, rows, TASK)
+        work = rows * length * train["epochs"] * (options["width"] / 128) ** 2
+        assert name == "fcn" and (work <= 1.6 * PASSES or options["width"] == 16)
+
+
+def test_series_are_asked_for() -> None:
+    with pytest.raises(glia.GliaError, match="fcn takes series"):
+        build("fcn", glia.prepare("digits", limit_rows=50).facts, TASK)
