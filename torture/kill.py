@@ -34,7 +34,8 @@ def _loop(count: int, folder: Path, tell: Callable[[str], None]) -> Result:
             turn += 1
     figures = {
         "seed": str(SEED), "runs completed": f"{tally.completed:,}", "lives": f"{tally.lives:,}",
-        "killed inside a save": f"{tally.in_saves:,}", "most lives of a run": str(tally.longest),
+        "killed inside a save": f"{tally.in_saves:,}", "one process of two": f"{tally.parts:,}",
+        "most lives of a run": str(tally.longest),
         "kinds": ", ".join(f"{name} {number:,}" for name, number in sorted(tally.by_kind.items())),
     }  # fmt: skip
     return Result(NAME, PROMISE, tally.kills, tuple(tally.failed), figures=figures)

@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from glia import disk
+from glia.runs import seals
 from glia.torture.kill import Kind
+from torture.spare import ready
 
 TABLE: dict[str, Any] = {"target": "label", "epochs": 3, "batch_size": 20, "dropout": 0.2, "doctor": False}
 PICTURES: dict[str, Any] = {"epochs": 3, "batch_size": 20, "augment": "shift,rotate,mixup", "dropout": 0.2}
 OWN: dict[str, Any] = {"epochs": 4, "batch_size": 16, "doctor": False}
 LOOKED: dict[str, Any] = {"doctor": True, "trial_time": 0.3}
+PAIR: dict[str, Any] = {"model": "mlp", "norm": "batch", "processes": 2, "stall_timeout": 60}
 EVERY: dict[str, Any] = {"threads": 1, "baselines": False, "lr": 0.003, "checkpoint_s": 0}
 
 
@@ -29,6 +32,8 @@ def kinds(folder: Path) -> list[Kind]:
         Kind("table-mlp", call, {"source": table, **EVERY, **TABLE, "model": "mlp", "ema": 0.9, "accumulate": 2}),
         Kind("table-folds", call, {"source": table, **EVERY, **TABLE, "model": "folds", **LOOKED}),
         Kind("picture", call, {"source": pictures, **EVERY, **PICTURES, "model": "lenet5", "doctor": False}),
+        Kind("table-tabm", call, {"source": table, **EVERY, **TABLE, "model": "tabm"}),
+        Kind("two-processes", "torture.kinds:together", {"source": table, **EVERY, **TABLE, **PAIR}, parts=True),
         *(Kind(what, "torture.given_runs:given", {"what": what, **EVERY, **OWN}) for what in ("lstm", "gpt", "gan")),
     ]
 
@@ -59,6 +64,18 @@ def trained(folder: str, workers: int, source: str, **settings: Any) -> None:
         train(source, name=run.name, runs=run.parent, workers=workers, **settings)
 
 
+def together(folder: str, workers: int, source: str, **settings: Any) -> None:
+    """The same by two processes. One that loses the other says so, and ends with its exit code."""
+    from glia.training.pulse import LostProcess
+
+    ready()
+    try:
+        trained(folder, workers, source, **settings)
+    except LostProcess as error:
+        print(f"glia: {error}")
+        raise SystemExit(error.exit_code) from None
+
+
 def begun(run: Path, workers: int) -> bool:
     """Is there a run to go on with? If so it takes `workers`, as if a person had changed its recipe.
 
@@ -68,7 +85,8 @@ def begun(run: Path, workers: int) -> bool:
     if not recipe.exists():
         shutil.rmtree(run, ignore_errors=True)
         return False
-    disk.write_file(recipe, re.sub(r"(?m)^workers = \d+$", f"workers = {workers}", recipe.read_text("utf-8")))
+    content = re.sub(r"(?m)^workers = \d+$", f"workers = {workers}", recipe.read_text("utf-8"))
+    seals.write(run, recipe.name, content.encode())
     return True
 
 

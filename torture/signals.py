@@ -140,7 +140,8 @@ class Signals:
             again = chance.random() * 0.3 if chance.random() < 0.3 else None
             told = self.zygote.live(
                 call, given, log=log, kill_after=0.05 + chance.random() * whole[1], number=number, again=again,
-                aim=run / "checkpoints" if chance.random() < 0.4 else None, alone=chance.random() < 0.5, limit_s=60,
+                aim=run / "checkpoints" if chance.random() < 0.4 else None, limit_s=60,
+                hit=chance.choice(("all", "own")),
             )  # fmt: skip
             for problem in self._problems(told, run, log, number, again):
                 return self._fault(name, turn, f"{number.name}{' twice' if again else ''}: {problem}", log)

@@ -11,6 +11,8 @@ from glia.torture.whole import differences, finished, newest, problem_of
 from glia.torture.zygote import Zygote
 
 MOST_WORKERS = 2
+HITS = ("all", "own", "part")
+LOST = 75  # exit code of a run that has lost one of its processes
 SHARE_AIMED = 0.5  # of the kills that wait for a save to be under way
 
 
@@ -19,7 +21,8 @@ class Kind:
     """A run that can be begun and gone on with.
 
     call: "module:function", called with ``folder`` (which is to become the run's folder), ``workers`` and `arguments`;
-    it begins the run, or goes on with what is there. parts: it starts processes, and may be killed alone.
+    it begins the run, or goes on with what is there. parts: several processes train it, of which one may be killed;
+    it then ends with exit code 75.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Tally:
 
     kills: int = 0
     in_saves: int = 0
+    parts: int = 0  # one process of several
     lives: int = 0
     completed: int = 0
     longest: int = 0
@@ -78,7 +82,7 @@ class KillLoop:
                 after, aim = chance.random() * self._pace[kind.name], chance.random() < SHARE_AIMED
                 told = self._live(
                     kind, run, chance.randint(0, MOST_WORKERS), kill_after=after,
-                    aim=run / "checkpoints" if aim else None, alone=kind.parts and chance.random() < 0.5,
+                    aim=run / "checkpoints" if aim else None, hit=chance.choice(HITS) if kind.parts else "all",
                 )  # fmt: skip
             else:
                 told = self._live(kind, run, chance.randint(0, MOST_WORKERS))
@@ -97,9 +101,10 @@ class KillLoop:
         self._close(kind, run, number, lives, problems)
 
     def _count(self, kind: Kind, told: dict[str, Any]) -> None:
-        if told["code"] < 0:
+        if told["code"] < 0 or _lost(told):
             self.tally.kills += 1
             self.tally.in_saves += told["aimed"]
+            self.tally.parts += told["hit"] == "part"
             self.tally.by_kind[kind.name] += 1
             self.tell(f"{self.tally.kills:,} kills, {self.tally.completed:,} runs completed, now {kind.name}")
 
@@ -107,7 +112,11 @@ class KillLoop:
         found = []
         if told["hung"]:
             found.append("it hung")
-        elif told["code"] > 0 or (told["code"] < 0 and not killed) or (told["code"] == 0 and not finished(run)):
+        elif (
+            (told["code"] > 0 and not _lost(told))
+            or (told["code"] < 0 and not killed)
+            or (told["code"] == 0 and not finished(run))
+        ):
             found.append(f"it ended by itself with {told['code']}: {_log(run)}")
         if told["orphans"]:
             found.append(f"{told['orphans']} processes outlived it")
@@ -122,6 +131,11 @@ class KillLoop:
     def _live(self, kind: Kind, run: Path, workers: int, **how: Any) -> dict[str, Any]:
         arguments = {"folder": str(run), "workers": workers, **kind.arguments}
         return self.zygote.live(kind.call, arguments, log=run.with_suffix(".log"), **how)
+
+
+def _lost(told: dict[str, Any]) -> bool:
+    """Did it end because one of its processes was killed?"""
+    return bool(told["hit"] == "part" and told["code"] == LOST)
 
 
 def _log(run: Path) -> str:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class Zygote:
         log: Path,
         kill_after: float | None = None,
         aim: Path | None = None,
-        alone: bool = False,
+        hit: str = "all",
         number: int = signal.SIGKILL,
         again: float | None = None,
         limit_s: float = 300.0,
@@ -49,13 +50,15 @@ class Zygote:
         """One life: fork, call ``module:function`` with `arguments`, and say how it ended.
 
         kill_after: seconds after which it is sent signal `number`; aim: not before a save is under way in that folder
-        (for half a second more at most). alone: its own process is hit, and not those that it started.
+        (for half a second more at most). hit: "all" its processes, its "own" one alone, or another "part" of it: one
+        that it started with a session of its own, should it be there.
         again: the signal once more, so much later. What it prints goes to `log`. Gives ``{"code": exit code, or minus
-        the signal that killed it, "seconds", "after": seconds from the signal to its end, "aimed": did that hit a save,
-        "orphans": processes that outlived it by GRACE_S, which are killed then, "hung": did it outlast limit_s}``
+        the signal that killed it, "seconds", "ended": the time of day, "after": seconds from the signal to its end,
+        "aimed": did that hit a save, "hit": what was hit, "orphans": processes that outlived it by GRACE_S, which are
+        killed then, "hung": did it outlast limit_s}``
         """
         asked = {"call": call, "arguments": arguments, "log": str(log), "kill_after": kill_after, "limit_s": limit_s}
-        asked |= {"aim": str(aim) if aim else None, "alone": alone, "number": int(number), "again": again}
+        asked |= {"aim": str(aim) if aim else None, "hit": hit, "number": int(number), "again": again}
         assert self._process.stdin and self._process.stdout  # noqa: S101 - both were asked for above
         self._process.stdin.write(json.dumps(asked) + "\n")
         answer = self._process.stdout.readline()
@@ -130,17 +133,23 @@ def _saving(folder: str) -> bool:
         return False
 
 
-def others(group: int) -> list[int]:
-    """Processes of a session whose leader is gone."""
-    found = []
+def others(*sessions: int) -> list[int]:
+    """Processes of sessions whose leaders are gone."""
+    return [pid for pid, fields in _processes().items() if int(fields[3]) in sessions and fields[0] != "Z"]
+
+
+def _processes() -> dict[int, list[str]]:
+    """All processes: state, parent, group, session and what else the kernel has of each."""
+    found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == group and fields[0] != "Z":
-            found.append(int(stat.parent.name))
+        with suppress(OSError):
+            found[int(stat.parent.name)] = stat.read_text().rpartition(")")[2].split()
     return found
+
+
+def _parts(pid: int) -> list[int]:
+    """What a process has started that leads a session of its own."""
+    return [one for one, fields in _processes().items() if int(fields[1]) == pid and int(fields[3]) == one]
 
 
 def _ended(pid: int, until: float, aim: str | None = None) -> int | None:
@@ -156,7 +165,7 @@ def _ended(pid: int, until: float, aim: str | None = None) -> int | None:
 
 def _live(asked: dict[str, Any]) -> dict[str, Any]:
     began = time.monotonic()
-    pid, aimed, after = _fork(asked), False, 0.0
+    pid, aimed, after, hit, parts = _fork(asked), False, 0.0, "", list[int]()
     patience = asked["limit_s"] if asked["kill_after"] is None else asked["kill_after"]
     code = _ended(pid, began + patience)
     if code is None and asked["kill_after"] is not None:
@@ -164,23 +173,30 @@ def _live(asked: dict[str, Any]) -> dict[str, Any]:
             code = _ended(pid, time.monotonic() + 0.5, asked["aim"])
             aimed = code is None and _saving(asked["aim"])
         if code is None:
-            hit, sent = os.kill if asked["alone"] else os.killpg, time.monotonic()
-            hit(pid, asked["number"])
+            parts = _parts(pid)
+            hit = "own" if asked["hit"] == "part" and not parts else asked["hit"]
+            send, target = (os.killpg, pid) if hit == "all" else (os.kill, parts[0] if hit == "part" else pid)
+            sent = time.monotonic()
+            send(target, asked["number"])
             if asked["again"] is not None and (code := _ended(pid, sent + asked["again"])) is None:
-                hit(pid, asked["number"])
+                with suppress(ProcessLookupError):  # a part may have ended already
+                    send(target, asked["number"])
             code = _ended(pid, sent + asked["limit_s"]) if code is None else code
             after = time.monotonic() - sent
-    hung = code is None
+    hung, ended = code is None, time.time()
     if code is None:
         os.killpg(pid, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     until = time.monotonic() + GRACE_S
-    while (left := others(pid)) and time.monotonic() < until:
+    while (left := others(pid, *parts)) and time.monotonic() < until:
         time.sleep(0.02)
     for one in left:
-        os.kill(one, signal.SIGKILL)
-    seconds = time.monotonic() - began
-    return {"code": code, "seconds": seconds, "aimed": aimed, "orphans": len(left), "hung": hung, "after": after}
+        with suppress(ProcessLookupError):
+            os.kill(one, signal.SIGKILL)
+    return {
+        "code": code, "seconds": time.monotonic() - began, "ended": ended, "aimed": aimed, "hit": hit,
+        "orphans": len(left), "hung": hung, "after": after,
+    }  # fmt: skip
 
 
 def main() -> None:
