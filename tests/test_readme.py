@@ -17,7 +17,8 @@ BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README.read_text(), re.DOTALL
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small titanic.csv, new.csv, labelled.csv, load.csv, photos/, more_photos/ and train.py."""
+    """A folder with a small titanic.csv, new.csv, labelled.csv, load.csv, reviews.csv,
+    new_reviews.csv, photos/, more_photos/ and train.py."""
     folder = tmp_path_factory.mktemp("readme")
     rng = np.random.default_rng(0)
     lines = []
@@ -35,6 +36,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path = folder / "photos" / label / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture.astype(np.uint8)).save(path)
+    spoken = [f"the {rng.choice(['film', 'plot'])} number {i} was {'great' if i % 2 else 'dull'}" for i in range(60)]
+    reviews = [f"{text},{i % 2}" for i, text in enumerate(spoken)]
+    (folder / "reviews.csv").write_text("\n".join(["review,label", *reviews]) + "\n")
+    (folder / "new_reviews.csv").write_text("\n".join(["review", *spoken[:5]]) + "\n")
     hours = [f"2024-01-{1 + h // 24:02d} {h % 24:02d}:00,{50 + 10 * np.sin(h / 3.82):.2f}" for h in range(400)]
     (folder / "load.csv").write_text("\n".join(["when,load", *hours]) + "\n")
     shutil.copytree(folder / "photos" / "dark", folder / "more_photos")

@@ -18,7 +18,7 @@ from glia.models.recurrent import recurrent
 from glia.models.tabular import Ensemble
 from glia.models.transformer import text_facts
 
-BUCKETS = 1 << 16  # pairs of words share so many vectors
+BUCKETS = (1 << 10, 1 << 16)  # pairs of words share so many vectors: about 8 for each training text, within these
 _SPREAD = 0.3  # standard deviation of a GRU's vectors of words: with 1 few epochs hardly move them
 _HASH = (1_000_003, 8_191)  # primes: a pair's bucket is (first * one + second * other) mod buckets
 
@@ -94,7 +94,7 @@ class BagGru(Ensemble):
         super().__init__()
         self.kind, self.pad, self.words = task.kind, facts.pad, words
         self.bags = nn.ModuleList(
-            Bag(facts, task.outputs, generator, width=width, buckets=BUCKETS, dropout=dropout, words=words)
+            Bag(facts, task.outputs, generator, width=width, buckets=_buckets(facts.rows), dropout=dropout, words=words)
             for _ in range(bags)
         )
         self.grus = nn.ModuleList(
@@ -130,13 +130,15 @@ def bag(
     generator: torch.Generator,
     *,
     width: int = 64,
-    buckets: int = BUCKETS,
+    buckets: int | None = None,
     dropout: float = 0.5,
     words: float = 0.1,
 ) -> Bag:
-    """A linear model over vectors of words and pairs. buckets: of the pairs; 0 for words alone. words: left out."""
+    """A linear model over vectors of words and pairs. buckets: of the pairs, by
+    the number of texts when None; 0 for words alone. words: left out."""
     facts = text_facts(facts, "bag")
     _check(task, width, words)
+    buckets = _buckets(facts.rows) if buckets is None else buckets
     return Bag(facts, task.outputs, generator, width=width, buckets=buckets, dropout=dropout, words=words)
 
 
@@ -157,6 +159,11 @@ def bag_gru(
         raise GliaError("members of bag-gru", got=members, expected="2 or more", hint="model='bag' or model='gru'")
     bags = members // 2
     return BagGru(facts, task, generator, bags=bags, grus=members - bags, width=width, dropout=dropout, words=words)
+
+
+def _buckets(rows: int) -> int:
+    """A power of two."""
+    return min(max(1 << (8 * max(rows, 1) - 1).bit_length(), BUCKETS[0]), BUCKETS[1])
 
 
 def _check(task: Task, width: int, words: float) -> None:
