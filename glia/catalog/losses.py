@@ -38,7 +38,7 @@ ENTRIES = (
         "one class of many: minus the log of the true class's share",
         "Bridle 1990; label smoothing: Szegedy et al. 2016, arXiv 1512.00567, section 7",
         {
-            "tasks": ("classify", "language"),
+            "tasks": ("classify", "language", "translate"),
             "logits": True,
             "targets": "class indices (N,), or shares of classes (N, C)",
             "dtype": ("int64", "float32"),

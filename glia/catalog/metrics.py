@@ -31,6 +31,8 @@ _CLASS, _LABELS, _NUMBER = ("classify",), ("multilabel",), ("regress",)
 
 _FORECAST, _AHEAD = "glia.predict.forecast:Forecasts", ("forecast",)
 
+_TRANSLATION, _PAIRS = "glia.predict.translation:Translations", ("translate",)
+
 ENTRIES = (
     _metric(
         "smape",
@@ -66,6 +68,39 @@ ENTRIES = (
         up=False,
         high=inf,
         where="glia.training.language:next_token",
+    ),
+    _metric(
+        "bleu",
+        "how many runs of one to four words the translations share with those of people, 0 to 100",
+        _PAIRS,
+        high=100.0,
+        paper="Papineni et al. 2002, ACL; Post 2018, arXiv 1804.08771",
+        where=_TRANSLATION,
+    ),
+    _metric(
+        "chrf",
+        "how many runs of one to six letters the translations share with those of people, 0 to 100",
+        _PAIRS,
+        high=100.0,
+        paper="Popovic 2015, WMT",
+        where=_TRANSLATION,
+    ),
+    _metric(
+        "perplexity",
+        "between how many equally likely tokens the network wavers: exp of the loss a token",
+        _PAIRS,
+        up=False,
+        low=1.0,
+        high=inf,
+        where="glia.training.translate:translating",
+    ),
+    _metric(
+        "loss",
+        "minus the log of the share given to the true token, in nats, a token",
+        _PAIRS,
+        up=False,
+        high=inf,
+        where="glia.training.translate:translating",
     ),
     _metric("accuracy", "share of the answers that are right", (*_CLASS, *_LABELS)),
     _metric(

@@ -43,6 +43,13 @@ ENTRIES = (
         {"loss": "cross_entropy", "metric": "bits", "output": "softmax", "wants": "the next token of a text"},
     ),
     Entry(
+        "translate",
+        "glia.data.task:Task",
+        "a text for each text: a translation",
+        None,
+        {"loss": "cross_entropy", "metric": "bleu", "output": "softmax", "wants": "the translation of a text"},
+    ),
+    Entry(
         "own",
         "glia.data.task:Task",
         "whatever a Step of your own says",
@@ -57,4 +64,5 @@ ALIASES = {
     "multi_label": "multilabel",
     "regression": "regress",
     "regressor": "regress",
+    "translation": "translate",
 }

@@ -100,7 +100,11 @@ def predict(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Where to: .csv, .parquet or .jsonl. Not given: SOURCE-predictions.csv"),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Where to: .csv, .parquet, .jsonl; of texts also lines. Not given: SOURCE-predictions.csv",
+        ),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the input's own columns beside the predictions.")] = False,
     overwrite: Overwrite = False,
@@ -110,11 +114,16 @@ def predict(
     explain: Annotated[
         bool, typer.Option("--explain", help="Of texts: the words that moved each answer most.")
     ] = False,
+    beam: Annotated[
+        int | None,
+        typer.Option("--beam", min=1, help="Beginnings of a translation kept at once; 1 is quickest. Not given: 4"),
+    ] = None,
 ) -> None:
     """Predict new rows with a trained network; any size of file."""
     from glia.cli import predict as verb
 
-    verb.run(run, source, out=out, keep=keep, overwrite=overwrite, horizon=horizon, explain=explain or None)
+    asked = {"horizon": horizon, "explain": explain or None, "beam": beam}
+    verb.run(run, source, out=out, keep=keep, overwrite=overwrite, **asked)
 
 
 @app.command()

@@ -80,6 +80,21 @@ class TextFacts:
 
 
 @dataclass(frozen=True)
+class PairFacts(TextFacts):
+    """Texts arrive as TextFacts says, their translations as tokens too, each with `begin` and `end` around it.
+
+    targets: the vocabulary of the translations. shared: it is that of the texts. length holds for both sides.
+    """
+
+    targets: int
+    shared: bool
+    begin: int
+    end: int
+
+    kind = "pairs"
+
+
+@dataclass(frozen=True)
 class SeriesFacts:
     """Series arrive as floats (rows, length, channels), shorter ones filled up at the end with NaN in every channel.
 
@@ -152,9 +167,10 @@ class SoundFacts:
         return (self.length,)
 
 
-Facts = TableFacts | ImageFacts | TensorFacts | TextFacts | SeriesFacts | SoundFacts | ForecastFacts
+Facts = TableFacts | ImageFacts | TensorFacts | TextFacts | PairFacts | SeriesFacts | SoundFacts | ForecastFacts
 KINDS: dict[str, type[Facts]] = {
-    kind.kind: kind for kind in (TableFacts, ImageFacts, TensorFacts, TextFacts, SeriesFacts, SoundFacts, ForecastFacts)
+    kind.kind: kind
+    for kind in (TableFacts, ImageFacts, TensorFacts, TextFacts, PairFacts, SeriesFacts, SoundFacts, ForecastFacts)
 }
 
 

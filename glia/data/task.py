@@ -15,7 +15,7 @@ class Task:
 
     kind: "classify" (one of `classes`), "multilabel" (each of `targets` yes or no), "regress" (a number for each),
     "forecast" (each target, some steps ahead), "language" (the next token, one of `classes`, at every place of a text),
-    "own" (whatever the user's Step says).
+    "translate" (each text in another language or form), "own" (whatever the user's Step says).
     center, scale: for "regress", what each target was standardised by, from the training rows alone.
     weights: for "classify", the class weights of the loss; empty when all count the same.
     """

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from glia.data.facts import Facts, TextFacts
+from glia.data.facts import Facts, PairFacts, TextFacts
 from glia.data.task import Task
 from glia.errors import GliaError
 from glia.models.keys import Rename
@@ -133,16 +133,17 @@ def seq2seq(
     """GRUs of `width` units (the encoder's in both directions), tokens as vectors of `embedding` numbers.
 
     The paper's network is that of width 1000 and embedding 620. Source and target have one `pad`; the source's
-    vocabulary is the facts', the target's the task's (kind "language").
+    vocabulary is the facts', the target's that of the pairs, or the task's (kind "language").
     """
     if not isinstance(facts, TextFacts):
         raise GliaError("seq2seq takes texts", got=f"{facts.kind} data")
-    if task.kind != "language":
+    if task.kind not in ("language", "translate"):
         raise GliaError(
             "seq2seq writes texts", got=f"the task {task.kind!r}", expected="'language'", hint="model='gru'"
         )
     if width < 1 or embedding < 1:
         raise GliaError("size of seq2seq", got=f"width {width}, embedding {embedding}", expected="1 or more of each")
-    net = Seq2Seq(facts.vocabulary, facts.pad, task.outputs, width=width, embedding=embedding, dropout=dropout)
+    outputs = facts.targets if isinstance(facts, PairFacts) else task.outputs
+    net = Seq2Seq(facts.vocabulary, facts.pad, outputs, width=width, embedding=embedding, dropout=dropout)
     initialise(net, "linear", generator)
     return net

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glia.data.facts import TextFacts
+from glia.data.facts import PairFacts, TextFacts
 from glia.data.task import Task
+from glia.errors import GliaError
 from glia.models.keys import Rename
 from glia.models.transformer import language_only, text_facts
 from glia.nn.attention import Cache, attend, merge_heads, padding_mask, split_heads
@@ -235,6 +236,8 @@ def t5(
     """
     facts = text_facts(facts, "t5")
     language_only(task, "t5")
+    if isinstance(facts, PairFacts) and not facts.shared:
+        raise GliaError("t5 has one vocabulary for both texts", hint="--tokenizer a tokenizer.json, or another model")
     inner = inner or 4 * width
     net = T5(facts.vocabulary, width, layers, heads, inner, key=key, dropout=dropout, pad=facts.pad)
     with torch.no_grad():

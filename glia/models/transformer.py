@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glia.data.facts import TextFacts
+from glia.data.facts import PairFacts, TextFacts
 from glia.data.task import Task
 from glia.errors import GliaError
 from glia.models.keys import Rename
@@ -28,7 +28,7 @@ def text_facts(facts: object, model: str) -> TextFacts:
 
 def language_only(task: Task, model: str) -> None:
     """Raises a GliaError when the task is not to write texts."""
-    if task.kind != "language":
+    if task.kind not in ("language", "translate"):
         raise GliaError(
             f"{model} writes texts", got=f"task {task.kind}", expected="task language", hint="model='bert-tiny'"
         )
@@ -90,7 +90,8 @@ class Transformer(nn.Module):
 
     The target begins with a token that means "begin". Pads are at the end of rows: those of the source are not looked
     at; what stands at those of the target is of no use.
-    shared: one matrix embeds source and target and makes the logits (section 3.4); otherwise there are three.
+    shared: one matrix embeds source and target and makes the logits (section 3.4); otherwise there are three, and
+    `targets` may be another vocabulary for the target.
     As the paper: norms after the sums, sinusoidal positions, embeddings times sqrt(width). Differs: dropout on the
     attention's weights and between the feed-forward layers too (as the authors' own program has it), linear maps of the
     attention with biases (as torch's layers).
@@ -110,13 +111,14 @@ class Transformer(nn.Module):
         dropout: float = 0.1,
         shared: bool = True,
         pad: int = 0,
+        targets: int | None = None,
     ):
         super().__init__()
         check_heads(width, heads, "the transformer")
         self.pad, self.scale = pad, math.sqrt(width)
         self.embed = nn.Embedding(vocabulary, width)
-        self.embed_target = None if shared else nn.Embedding(vocabulary, width)
-        self.output = None if shared else nn.Linear(width, vocabulary, bias=False)
+        self.embed_target = None if shared else nn.Embedding(targets or vocabulary, width)
+        self.output = None if shared else nn.Linear(width, targets or vocabulary, bias=False)
         self.positions = Sinusoidal(positions, width)
         self.drop = nn.Dropout(dropout)
         self.encoder = nn.ModuleList(EncoderLayer(width, heads, inner, dropout) for _ in range(layers))
@@ -144,6 +146,19 @@ class Transformer(nn.Module):
         for number, layer in enumerate(self.decoder):
             x = layer(x, memory, mask, cache[number] if cache else None)
         return F.linear(x, self.embed.weight) if self.output is None else self.output(x)
+
+    def weights(self, source: Tensor, target: Tensor) -> Tensor:
+        """(N, L, S): how much each step of the target looks at each place of the source, in the last layer; the mean
+        over its heads, so the sum of a row is 1."""
+        seen: list[Tensor] = []
+        attention: Attention = self.decoder[-1].encoder_attn  # type: ignore[assignment]
+        hook = attention.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+        memory = self.encode(source)
+        try:
+            self.decode(target, memory, source)
+        finally:
+            hook.remove()
+        return attention.weights(seen[0], memory, padding_mask(source, self.pad)).mean(1)
 
     def new_cache(self) -> list[tuple[Cache, Cache]]:
         """Empty: for each layer what its self attention and its cross attention will hold."""
@@ -173,12 +188,15 @@ def transformer(
     """The Transformer for source and target texts of one vocabulary.
 
     inner: width of the feed-forward part, 4 * width when None. positions: the most tokens of a row, facts.length when
-    None. Linear maps begin with Glorot's uniform numbers, embeddings with N(0, 1 / width): times sqrt(width) that is 1.
+    None. shared: only where source and target have one vocabulary. Linear maps begin with Glorot's uniform numbers,
+    embeddings with N(0, 1 / width): times sqrt(width) that is 1.
     """
     facts = text_facts(facts, "transformer")
     language_only(task, "transformer")
+    targets = facts.targets if isinstance(facts, PairFacts) else None
+    shared = shared and (not isinstance(facts, PairFacts) or facts.shared)
     net = Transformer(
-        facts.vocabulary, width, layers, heads, inner or 4 * width,
+        facts.vocabulary, width, layers, heads, inner or 4 * width, targets=targets,
         positions=positions or facts.length, dropout=dropout, shared=shared, pad=facts.pad,
     )  # fmt: skip
     with torch.no_grad():

@@ -127,3 +127,12 @@ class Attention(nn.Module):
                 k, v = cache.extend(k, v)
         dropout = self.dropout if self.training else 0.0
         return self.out_proj(merge_heads(attend(q, k, v, mask=mask, causal=causal, dropout=dropout)))
+
+    def weights(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        """How much each place of x (N, L, width) looks at each of the context (N, S, width): (N, H, L, S), for people.
+
+        mask: bool, as in `attend`. The sum over S is 1.
+        """
+        q, k = split_heads(self.q_proj(x), self.heads), split_heads(self.k_proj(context), self.heads)
+        scores = (q @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5
+        return (scores if mask is None else scores.masked_fill(~mask, float("-inf"))).softmax(-1)

@@ -18,6 +18,7 @@ from glia.predict.forecast import Forecasts
 from glia.predict.job import Job, Judged
 from glia.predict.measure import measure
 from glia.predict.outputs import part_of
+from glia.predict.translation import Translations
 from glia.predict.worst import worst
 
 
@@ -59,7 +60,13 @@ class RowAnswers:
 
 
 ROWS = RowAnswers()
-JOBS: dict[str, Job] = {"classify": ROWS, "multilabel": ROWS, "regress": ROWS, "forecast": Forecasts()}
+JOBS: dict[str, Job] = {
+    "classify": ROWS,
+    "multilabel": ROWS,
+    "regress": ROWS,
+    "forecast": Forecasts(),
+    "translate": Translations(),
+}
 
 
 def job_of(task: Task) -> Job:

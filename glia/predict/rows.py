@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
@@ -18,14 +19,17 @@ from glia.errors import GliaError
 _AHEAD = 2  # frames that may wait for the disk
 
 
-def write_rows(frames: Iterator[pl.DataFrame], path: Path, *, source: Any = None, overwrite: bool = False) -> int:
+def write_rows(
+    frames: Iterator[pl.DataFrame], path: Path, *, source: Any = None, overwrite: bool = False, text: str | None = None
+) -> int:
     """Write every frame (at least one; all with the same columns) and return how many rows that were.
 
-    The suffix says how: .csv, .tsv, .parquet, .jsonl, .ndjson. The file appears when it is whole. A file that is
+    The suffix says how: .csv, .tsv, .parquet, .jsonl, .ndjson. text: a column of texts without line ends, which alone
+    goes into files of any other suffix, a line each. The file appears when it is whole. A file that is
     there already is a GliaError unless `overwrite`; the `source` itself is never overwritten.
     """
     writers = {".csv": _csv, ".tsv": _tsv, ".parquet": _parquet, ".jsonl": _lines, ".ndjson": _lines}
-    write = writers.get(path.suffix.lower())
+    write = writers.get(path.suffix.lower()) or (partial(_texts, text) if text is not None else None)
     if write is None:
         raise GliaError(
             f"cannot write predictions to {path}", got=path.suffix or "no suffix", expected=_one_of(writers)
@@ -89,6 +93,11 @@ def _harmless(cells: pl.Series, kind: pl.DataType) -> pl.Series:
 def _lines(frames: Iterator[pl.DataFrame], file: IO[bytes], schema: pl.Schema) -> None:
     for frame in frames:
         frame.write_ndjson(file)
+
+
+def _texts(name: str, frames: Iterator[pl.DataFrame], file: IO[bytes], schema: pl.Schema) -> None:
+    for frame in frames:
+        file.write("".join(f"{line}\n" for line in frame[name]).encode())
 
 
 def _parquet(frames: Iterator[pl.DataFrame], file: IO[bytes], schema: pl.Schema) -> None:

@@ -26,6 +26,8 @@ MEASURES = {
     "support": "rows",
     "loss": "loss",
     "bits": "bits a token",
+    "bleu": "BLEU",
+    "chrf": "chrF",
 }
 SHARES = {
     "smape",
@@ -39,7 +41,7 @@ SHARES = {
     "precision",
     "recall",
 }
-LOWER_IS_BETTER = {"smape", "mase", "bits", "log_loss", "ece", "rmse", "mae", "loss", "mse"}
+LOWER_IS_BETTER = {"perplexity", "smape", "mase", "bits", "log_loss", "ece", "rmse", "mae", "loss", "mse"}
 EXPLAINED = {
     "accuracy": "share of rows that are answered right",
     "balanced_accuracy": "mean of the classes' recalls: every class counts the same",
@@ -57,6 +59,9 @@ EXPLAINED = {
     "mase": "mean absolute error against that of telling the value a season before; below 1 is better than that",
     "mse": "mean squared error in standard deviations of the training rows; lower is better",
     "coverage": "share of truths inside the interval, which is made for 80 %",
+    "bleu": "runs of one to four words shared with the translations of people, 0 to 100 (sacrebleu)",
+    "chrf": "runs of one to six letters shared with the translations of people, 0 to 100",
+    "perplexity": "between how many equally likely tokens the network wavers; lower is better",
     "r2": "share of the target's variance that is explained",
 }
 

@@ -14,6 +14,7 @@ from glia.data.task import Task
 from glia.errors import GliaError
 from glia.models.choose_forecast import choose_forecast, forecast_settings
 from glia.models.choose_image import choose_image, image_settings
+from glia.models.choose_pairs import choose_pairs, pair_settings
 from glia.models.choose_series import choose_series, series_settings
 from glia.models.choose_sound import choose_sound, sound_settings
 from glia.models.choose_table import choose_table, train_settings
@@ -127,8 +128,9 @@ def _network(recipe: Recipe, data: Prepared) -> tuple[str, dict[str, Any], dict[
     entry = catalog.find("models", recipe.model.model)
     if data.facts.kind not in entry.facts["inputs"]:
         fitting = [n for n in catalog.names("models") if data.facts.kind in catalog.find("models", n).facts["inputs"]]
-        raise GliaError(f"model {entry.name} does not take {data.facts.kind}s", expected=f"one of {', '.join(fitting)}")
-    if "answers" in entry.facts:
+        kind = data.facts.kind if data.facts.kind.endswith("s") else f"{data.facts.kind}s"
+        raise GliaError(f"model {entry.name} does not take {kind}", expected=f"one of {', '.join(fitting)}")
+    if "answers" in entry.facts and data.facts.kind != "pairs":
         said = f"model {entry.name} gives {entry.facts['answers']}"
         raise GliaError(said, expected="an answer for each row", hint=f"glia.build({entry.name!r}, ...) and glia.fit")
     if "train" in entry.facts and (entry.name, data.facts.kind) != ("linear", "table"):
@@ -144,6 +146,7 @@ NETWORKS: dict[str, tuple[Callable[[Any, int, Task], Suggestion], Callable[[str,
     "table": (choose_table, lambda name, facts, rows, task: train_settings(name, rows)),
     "image": (choose_image, image_settings),
     "forecast": (choose_forecast, forecast_settings),
+    "pairs": (choose_pairs, pair_settings),
     "text": (choose_text, text_settings),
     "sound": (choose_sound, sound_settings),
     "series": (choose_series, series_settings),

@@ -10,6 +10,9 @@ from glia.data.forecast.reader import ForecastReader
 from glia.data.given import GivenReader
 from glia.data.images.prepare import is_image_source, prepare_images
 from glia.data.images.reader import ImageReader
+from glia.data.pairs.prepare import is_pair_source, prepare_pairs
+from glia.data.pairs.reader import PairReader
+from glia.data.pairs.source import two_files
 from glia.data.prepared import Prepared, Reader
 from glia.data.series.prepare import is_series_source, prepare_series
 from glia.data.series.reader import SeriesReader
@@ -40,6 +43,7 @@ KINDS: dict[str, Kind] = {
         lambda data: is_sound_source(data.source, data.limits), lambda data, seed: measured(prepare_sound(data, seed))
     ),
     "forecast": Kind(lambda data: data.horizon is not None, prepare_forecast),
+    "pairs": Kind(is_pair_source, prepare_pairs),
     "text": Kind(is_text_source, prepare_texts),
     "table": Kind(lambda data: True, prepare_table),
 }
@@ -50,6 +54,7 @@ READERS: dict[str, Any] = {
     "tensor": GivenReader,
     "text": TextReader,
     "forecast": ForecastReader,
+    "pairs": PairReader,
     "series": SeriesReader,
 }
 
@@ -83,6 +88,8 @@ def with_full_paths(recipe: Recipe) -> Recipe:
         value = getattr(recipe.data, name)
         if isinstance(value, str | Path) and _exists(value, name):
             full[name] = str(Path(value).resolve())
+        elif (files := two_files(value)) is not None:
+            full[name] = ",".join(str(one.resolve()) for one in files)
     if recipe.data.tokenizer.endswith(".json") and Path(recipe.data.tokenizer).is_file():
         full["tokenizer"] = str(Path(recipe.data.tokenizer).resolve())
     weights = recipe.model.pretrained

@@ -118,8 +118,13 @@ class Run:
     def predict_file(
         self, source: Any, out: Path | str, *, keep: bool = False, overwrite: bool = False, **options: Any
     ) -> int:
-        """Predictions for a source of any size, written piece by piece to CSV, Parquet or JSON lines; rows written."""
-        return write_rows(self._frames(source, keep=keep, **options), Path(out), source=source, overwrite=overwrite)
+        """Predictions for a source of any size, written piece by piece to CSV, Parquet or JSON lines; rows written.
+
+        Texts that are written go to a file of any other suffix too, a line each.
+        """
+        frames = self._frames(source, keep=keep, **options)
+        text = "prediction" if self.task.kind == "translate" else None
+        return write_rows(frames, Path(out), source=source, overwrite=overwrite, text=text)
 
     def _frames(self, source: Any, **options: Any) -> Iterator[pl.DataFrame]:
         frames = job_of(self.task).frames
@@ -140,6 +145,8 @@ class Run:
 
     def export(self, path: Path | str, *, overwrite: bool = False) -> Path:
         """Write the network, with its preparation, as ONNX (`.onnx`) or a torch.export program (`.pt2`)."""
+        if self.task.kind == "translate":
+            raise GliaError("a network that writes one token after another is no single file", hint="glia predict")
         rows = example(self._described.facts)
         return export(self.model, self.task, rows, Path(path), overwrite=overwrite)
 

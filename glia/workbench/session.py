@@ -37,6 +37,7 @@ from glia.training.lr_range import choose_lr, lr_range
 from glia.training.metrics import accuracy, label_accuracy, rmse
 from glia.training.steps import FoldStep, Step, supervised
 from glia.training.transfer import Thawing
+from glia.training.translate import translating
 from glia.training.world import World
 from glia.workbench.halt import Stop
 from glia.workbench.plan import Choice
@@ -173,8 +174,14 @@ def _forecasting(recipe: Recipe, data: Prepared, model: nn.Module) -> Step:
     return forecasting(entry.name, quantiles=getattr(data.facts, "quantiles", ()), **options)
 
 
+def _translating(recipe: Recipe, data: Prepared, model: nn.Module) -> Step:
+    loss_of(recipe, data.task)
+    return translating(getattr(data.facts, "pad", 0), recipe.train.label_smoothing or 0.0)
+
+
 STEPS: dict[str, Callable[[Recipe, Prepared, nn.Module], Step]] = {
     "forecast": _forecasting,
+    "translate": _translating,
     "language": lambda recipe, data, model: next_token(getattr(data.facts, "pad", None)),
 }
 """Steps of tasks whose answers are no single rows."""

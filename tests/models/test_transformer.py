@@ -87,7 +87,12 @@ def test_sizes_counted_by_hand() -> None:
         inner = 8 * width**2 + 5 * width
         return 37_000 * width + layers * ((attention + inner + 2 * norm) + (2 * attention + inner + 3 * norm))
 
-    expected = {"transformer-tiny": count(128, 2), "transformer-base": 63_082_496, "transformer-big": 214_245_376}
+    expected = {
+        "transformer-tiny": count(128, 2),
+        "transformer-small": count(256, 3),
+        "transformer-base": 63_082_496,
+        "transformer-big": 214_245_376,
+    }
     assert (count(512, 6), count(1024, 6)) == (63_082_496, 214_245_376)
     assert_sizes(tuple(entry for entry in ENTRIES if entry.facts["family"] == "transformer"), expected)
 

@@ -27,7 +27,7 @@ def _entry(
         "parameters": parameters,
     }
     facts = {"inputs": ("text",), "rows": (0, inf), "family": family, "size": size, "published": published}
-    facts |= {"answers": "texts"} if family in ("transformer", "t5") else {}
+    facts |= {"answers": "texts", "inputs": ("text", "pairs")} if family in ("transformer", "t5") else {}
     return Entry(name, f"glia.models.{family}:{family}", summary, paper, facts)
 
 
@@ -83,6 +83,7 @@ ENTRIES: tuple[Entry, ...] = (
     _bert("bert-base", (768, 12, 12), 109_482_240, _BERT),
     _bert("bert-large", (1024, 24, 16), 335_141_888, _BERT),
     _transformer("transformer-tiny", (128, 2, 4), 0.1, 5_661_696, "small enough to train from nothing"),
+    _transformer("transformer-small", (256, 3, 8), 0.1, 15_001_600, "what two cores train in an hour"),
     _transformer("transformer-base", (512, 6, 8), 0.1, 63_082_496, "as published"),
     _transformer("transformer-big", (1024, 6, 16), 0.3, 214_245_376, "as published"),
     _t5("t5-tiny", (256, 4, 4), 15_570_688),

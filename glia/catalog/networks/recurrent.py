@@ -28,7 +28,7 @@ ENTRIES = (
         "glia.models.seq2seq:seq2seq",
         "encoder and decoder with attention: a text in, another text out",
         "Bahdanau et al. 2015, arXiv 1409.0473",
-        {"inputs": ("text",), "rows": (0, inf), "family": "seq2seq", "answers": "texts"},
+        {"inputs": ("text", "pairs"), "rows": (0, inf), "family": "seq2seq", "answers": "texts"},
     ),
 )
 
