@@ -120,7 +120,7 @@ ENTRIES = (
         "symbols in their order, whichever frame each stands at: for speech and handwriting",
         "Graves et al. 2006, ICML, section 4.1",
         {
-            "tasks": (),
+            "tasks": ("transcribe",),
             "logits": True,
             "targets": "symbols (N, S), -1 past the end; outputs (N, frames, C)",
             "dtype": ("int64",),

@@ -32,8 +32,26 @@ _CLASS, _LABELS, _NUMBER = ("classify",), ("multilabel",), ("regress",)
 _FORECAST, _AHEAD = "glia.predict.forecast:Forecasts", ("forecast",)
 
 _TRANSLATION, _PAIRS = "glia.predict.translation:Translations", ("translate",)
+_SPOKEN, _SAID = "glia.predict.transcription:Transcribes", ("transcribe",)
 
 ENTRIES = (
+    _metric(
+        "cer",
+        "character error rate: signs to change, leave out or put in, for each sign that was said",
+        _SAID,
+        up=False,
+        high=inf,
+        where=_SPOKEN,
+    ),
+    _metric(
+        "wer",
+        "word error rate: the same in words",
+        _SAID,
+        up=False,
+        high=inf,
+        where=_SPOKEN,
+    ),
+    _metric("right_texts", "share of the texts that are right to the last sign", _SAID, where=_SPOKEN),
     _metric(
         "smape",
         "symmetric error in shares: |error| over the mean size of truth and forecast",

@@ -50,6 +50,13 @@ ENTRIES = (
         {"loss": "cross_entropy", "metric": "bleu", "output": "softmax", "wants": "the translation of a text"},
     ),
     Entry(
+        "transcribe",
+        "glia.data.task:Task",
+        "the text that is said in a sound",
+        None,
+        {"loss": "ctc", "metric": "cer", "output": "softmax", "wants": "the text that is said"},
+    ),
+    Entry(
         "own",
         "glia.data.task:Task",
         "whatever a Step of your own says",

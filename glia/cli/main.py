@@ -116,7 +116,9 @@ def predict(
     ] = False,
     beam: Annotated[
         int | None,
-        typer.Option("--beam", min=1, help="Beginnings of a translation kept at once; 1 is quickest. Not given: 4"),
+        typer.Option(
+            "--beam", min=1, help="Beginnings of a text kept at once; 1 is quickest. Not given: 4 (of sounds 1)"
+        ),
     ] = None,
 ) -> None:
     """Predict new rows with a trained network; any size of file."""

@@ -15,7 +15,8 @@ class Task:
 
     kind: "classify" (one of `classes`), "multilabel" (each of `targets` yes or no), "regress" (a number for each),
     "forecast" (each target, some steps ahead), "language" (the next token, one of `classes`, at every place of a text),
-    "translate" (each text in another language or form), "own" (whatever the user's Step says).
+    "translate" (each text in another language or form), "transcribe" (signs in order; the first of `classes`
+    is none at all), "own" (whatever the user's Step says).
     center, scale: for "regress", what each target was standardised by, from the training rows alone.
     weights: for "classify", the class weights of the loss; empty when all count the same.
     """
@@ -30,7 +31,7 @@ class Task:
     @property
     def outputs(self) -> int:
         """How many numbers the network gives a row."""
-        return len(self.classes) if self.kind in ("classify", "language") else len(self.targets)
+        return len(self.classes) if self.kind in ("classify", "language", "transcribe") else len(self.targets)
 
     @property
     def loss(self) -> str:
@@ -44,7 +45,7 @@ class Task:
 
     def decode(self, outputs: Tensor) -> Tensor:
         """Network outputs (N, outputs) to probabilities, or to values in the targets' own units."""
-        if self.kind in ("classify", "language"):
+        if self.kind in ("classify", "language", "transcribe"):
             return outputs.float().softmax(-1)
         if self.kind == "multilabel":
             return outputs.float().sigmoid()

@@ -17,6 +17,13 @@ LEAST_EPOCHS = 5
 
 def choose_sound(facts: SoundFacts, rows: int, task: Task) -> Suggestion:
     """The default network for `rows` training sounds."""
+    if task.kind == "transcribe":
+        train = sound_settings("speech", facts, rows, task)
+        why = (
+            f"{rows:,} sounds of up to {facts.length / facts.rate:.1f} s with what is said in them: convolutions and "
+            f"recurrent layers over their log-mel bands, {train['epochs']} epochs of {train['batch_size']} rows a step"
+        )
+        return Suggestion("speech", {}, train, why)
     train = sound_settings("soundnet", facts, rows, task)
     seconds = facts.length / facts.rate
     why = (
@@ -30,6 +37,9 @@ def sound_settings(name: str, facts: SoundFacts, rows: int, task: Task) -> dict[
     """Train settings of a network for `rows` sounds. One rise and one fall of the rate, so it may not stop early."""
     batch = _batch(facts, rows)
     plain = {"epochs": _epochs(facts, rows), "batch_size": batch, "schedule": "linear", "warmup": 0.2, "patience": 0}
+    if name == "speech":
+        small = {"batch_size": max(2, batch // 4), "warmup": 0.1}  # many steps: it says blanks alone at first
+        return {**plain, **small, "optimizer": "adamw", "lr": 3e-3, "weight_decay": 0.01, "clip": 1.0, "ema": 0.0}
     if name in ("rnn", "lstm", "gru"):
         return {**plain, "optimizer": "adamw", "lr": 3e-3, "weight_decay": 0.01, "clip": 1.0}
     return {

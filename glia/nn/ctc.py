@@ -31,6 +31,27 @@ def ctc_rows(logits: Tensor, targets: Tensor, lengths: Tensor | None = None, bla
     return each / symbols.clamp_min(1)
 
 
+PAST = -1e4  # logit of every symbol but the blank where a row has ended
+
+
+def ended(logits: Tensor, lengths: Tensor, blank: int = 0) -> Tensor:
+    """logits (N, frames, C) that can be nothing but the blank past the end of each row (N,).
+
+    A row is then read, and costs, the same however far its batch is filled up, whoever forgets its length.
+    """
+    past = torch.arange(logits.shape[1], device=logits.device) >= lengths[:, None]
+    certain = logits.new_full((logits.shape[2],), PAST)
+    certain[blank] = 0.0
+    return torch.where(past[:, :, None], certain, logits)
+
+
+def frames(logits: Tensor, blank: int = 0) -> Tensor:
+    """int64 (N,): the lengths that `ended` was given, 1 or more."""
+    others = torch.cat((logits[..., :blank], logits[..., blank + 1 :]), 2)
+    there = (others > PAST).any(2)
+    return (there * torch.arange(1, logits.shape[1] + 1, device=logits.device)).amax(1).clamp_min(1)
+
+
 def _check(logits: Tensor, targets: Tensor, blank: int) -> None:
     if logits.ndim != 3 or targets.ndim != 2 or len(targets) != len(logits) or targets.is_floating_point():
         got = f"logits {tuple(logits.shape)}, targets {tuple(targets.shape)} {targets.dtype}"

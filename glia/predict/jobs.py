@@ -18,6 +18,7 @@ from glia.predict.forecast import Forecasts
 from glia.predict.job import Job, Judged
 from glia.predict.measure import measure
 from glia.predict.outputs import part_of
+from glia.predict.transcription import Transcribes
 from glia.predict.translation import Translations
 from glia.predict.worst import worst
 
@@ -66,6 +67,7 @@ JOBS: dict[str, Job] = {
     "regress": ROWS,
     "forecast": Forecasts(),
     "translate": Translations(),
+    "transcribe": Transcribes(),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from glia.report import details, evaluation, overview
+from glia.report import details, evaluation, overview, transcription
 from glia.report.findings import findings
 from glia.report.plot import Plot
 from glia.report.read import RunFiles, mapping_of, number, read_run
@@ -76,8 +76,9 @@ def _parts(run: RunFiles) -> list[dict[str, Any]]:
             "confusion": evaluation.confusion(curves),
             "classes": evaluation.class_table(curves),
             "plots": evaluation.evaluation_plots(curves, part),
+            "said": transcription.transcripts(curves),
         }
-        if shown["confusion"] or shown["classes"] or shown["plots"]:
+        if any(shown[what] for what in ("confusion", "classes", "plots", "said")):
             found.append(shown)
     return [one for one in found if one["key"] != "train"] or found
 

@@ -28,8 +28,12 @@ MEASURES = {
     "bits": "bits a token",
     "bleu": "BLEU",
     "chrf": "chrF",
+    "cer": "character error rate",
+    "wer": "word error rate",
+    "right_texts": "texts all right",
 }
 SHARES = {
+    "right_texts",
     "smape",
     "coverage",
     "accuracy",
@@ -41,8 +45,11 @@ SHARES = {
     "precision",
     "recall",
 }
-LOWER_IS_BETTER = {"perplexity", "smape", "mase", "bits", "log_loss", "ece", "rmse", "mae", "loss", "mse"}
+LOWER_IS_BETTER = {"cer", "wer", "perplexity", "smape", "mase", "bits", "log_loss", "ece", "rmse", "mae", "loss", "mse"}
 EXPLAINED = {
+    "cer": "signs to change, leave out or put in, for each sign that was said; lower is better",
+    "wer": "words to change, leave out or put in, for each word that was said; lower is better",
+    "right_texts": "share of texts that are right to the last sign",
     "accuracy": "share of rows that are answered right",
     "balanced_accuracy": "mean of the classes' recalls: every class counts the same",
     "f1": "harmonic mean of precision and recall",

@@ -36,6 +36,7 @@ from glia.training.loop import Moment, fit
 from glia.training.lr_range import choose_lr, lr_range
 from glia.training.metrics import accuracy, label_accuracy, rmse
 from glia.training.steps import FoldStep, Step, supervised
+from glia.training.transcribe import transcribing
 from glia.training.transfer import Thawing
 from glia.training.translate import translating
 from glia.training.world import World
@@ -182,6 +183,7 @@ def _translating(recipe: Recipe, data: Prepared, model: nn.Module) -> Step:
 STEPS: dict[str, Callable[[Recipe, Prepared, nn.Module], Step]] = {
     "forecast": _forecasting,
     "translate": _translating,
+    "transcribe": lambda recipe, data, model: transcribing(),
     "language": lambda recipe, data, model: next_token(getattr(data.facts, "pad", None)),
 }
 """Steps of tasks whose answers are no single rows."""

@@ -71,10 +71,11 @@ class SoundReader:
         """
         files = self.listed(source, targets)
         broken: dict[int, str] = {}
-        known = self._headers(files, broken)
+        known = self.headers(files, broken)
         in_windows = not targets and any(header.seconds > self.longest_s for header in known.values())
         held: list[tuple[int, Window]] = []
-        for item in self._windows(files, known, broken, whole_files=not in_windows):
+        usual = max(self.usual, 2)
+        for item in self.windows(files, known, broken, (usual, usual // 2) if in_windows else None):
             held.append(item)
             longest = max(len(window.wave) for _, window in held)
             if len(held) == rows or longest * len(held) >= _PIECE:
@@ -138,7 +139,8 @@ class SoundReader:
         task = Task.from_dict(data["task"])
         return cls(data["rate"], data["length"], data["usual"], task, ReadOptions(**options))
 
-    def _headers(self, files: Listing, broken: dict[int, str]) -> dict[int, Header]:
+    def headers(self, files: Listing, broken: dict[int, str]) -> dict[int, Header]:
+        """The header of each file by its number; why it has none goes into `broken`."""
         known = {}
         for i, path in enumerate(files.paths):
             try:
@@ -147,18 +149,19 @@ class SoundReader:
                 broken[i] = str(error)
         return known
 
-    def _windows(
-        self, files: Listing, known: Mapping[int, Header], broken: dict[int, str], *, whole_files: bool
+    def windows(
+        self, files: Listing, known: Mapping[int, Header], broken: dict[int, str], cut: tuple[int, int] | None
     ) -> Iterator[tuple[int, Window]]:
-        """(number of the file, window), each file one window where they are not cut up."""
+        """(number of the file, window). cut: length and step of the windows of recordings, in samples; None: every file
+        is one window.
+        """
         for i, header in known.items():
             path = files.paths[i]
             try:
-                if whole_files or header.seconds <= self.longest_s:
+                if cut is None or header.seconds <= self.longest_s:
                     yield i, Window(decode(path, self.rate, self.options.limits), 0)
                 else:
-                    usual = max(self.usual, 2)
-                    for window in self.recording(path, header, usual, usual // 2):
+                    for window in self.recording(path, header, *cut):
                         yield i, window
             except Unreadable as error:
                 broken[i] = str(error)
