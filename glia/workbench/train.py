@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def train(
     began_at = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "sealed": True}
     folder.write_json("machine.json", _machine(planned) | began_at)
     folder.write("recipe.toml", planned.to_toml())  # last: a folder with a recipe can be resumed
-    return _go(folder, session, None, choices, tell, begin, began, checkup)
+    return _Work(folder, session, None, choices, tell, begin, began, checkup).go()
 
 
 @several.led(beside)
@@ -179,7 +180,7 @@ def resume(
         task = session.data.task
         session.thawing = pretrained.again(recipe, session.model, task, record, anew=state is None)
     checkup = _checkup(session, found or _as_lines(tell), busy or _as_line(tell), force=True)
-    return _go(folder, session, state, [], tell, begin, began, checkup)
+    return _Work(folder, session, state, [], tell, begin, began, checkup).go()
 
 
 def _checkup(session: Session, found: Found, busy: Busy, *, force: bool) -> Checkup | None:
@@ -260,88 +261,86 @@ def _transfer(session: Session, choices: list[Choice], tell: Tell) -> dict[str, 
     return begun.record
 
 
-def _go(
-    folder: RunFolder,
-    session: Session,
-    state: dict[str, Any] | None,
-    choices: list[Choice],
-    tell: Tell,
-    begin: Begin | None,
-    began: float,
-    checkup: Checkup | None,
-) -> Run:
-    with folder.writing(), stop_on_signal(tell) as stop:
+@dataclass(frozen=True)
+class _Work:
+    """All that one life of a run takes from its first step, or the checkpoint `state`, to its page."""
+
+    folder: RunFolder
+    session: Session
+    state: dict[str, Any] | None
+    choices: list[Choice]
+    tell: Tell
+    begin: Begin | None
+    began: float
+    checkup: Checkup | None
+
+    def go(self) -> Run:
+        """Raises Stopped where it was asked to stop, and has."""
+        with self.folder.writing(), stop_on_signal(self.tell) as stop:
+            try:
+                self._to_the_end(stop)
+            except Halt as halt:
+                if halt.again:
+                    raise
+                with stop.between_steps(""):
+                    self._end("stopped", "asked to stop")
+                raise Stopped(self.folder.path, stop.signal) from None
+        return Run(self.folder, self.session.model)
+
+    def _to_the_end(self, stop: Stop) -> None:
+        """Train, measure, report. Raises Halt when it was asked to stop and has."""
+        folder, session = self.folder, self.session
+        status(folder, "running", "", {}, self.began)
         try:
-            _to_the_end(folder, session, state, choices, tell, begin, began, checkup, stop=stop)
-        except Halt as halt:
-            if halt.again:
-                raise
+            self._train(stop)
+        except NonFinite as error:
+            if all(p.isfinite().all() for p in session.model.parameters()):  # they may have been given so
+                save_model(folder, session)
             with stop.between_steps(""):
-                _end(folder, checkup, "stopped", "asked to stop", tell, began)
-            raise Stopped(folder.path, stop.signal) from None
-    return Run(folder, session.model)
-
-
-def _to_the_end(
-    folder: RunFolder,
-    session: Session,
-    state: dict[str, Any] | None,
-    choices: list[Choice],
-    tell: Tell,
-    begin: Begin | None,
-    began: float,
-    checkup: Checkup | None,
-    *,
-    stop: Stop,
-) -> None:
-    """Train, measure, report. Raises Halt when it was asked to stop and has."""
-    status(folder, "running", "", {}, began)
-    watchers = begin(session, folder, choices) if begin else ()
-    if session.recipe.train.tensorboard:
-        watchers += (tensorboard(folder.path, chart_rhythm(session.total_steps()), tell),)
-    try:
-        record = folder.read_json(pretrained.RECORD)
-        company = several.together(session, state, folder.path, record, lambda: stop.signal if stop.asked else 0)
-        dog = watched(folder.path, several.patience(session.recipe), stop)
-        with company, checkup.watching(folder, state) if checkup else nullcontext(), stop.between_steps(), dog:
-            run_training(folder, session, state, watchers + ((checkup.watch,) if checkup else ()), stop)
-    except NonFinite as error:
-        if all(p.isfinite().all() for p in session.model.parameters()):  # they may have been given so
-            save_model(folder, session)
-        with stop.between_steps(""):
-            _end(folder, checkup, "failed", str(error), tell, began, non_finite=error.to_dict())
-        raise
-    except GliaError as error:
-        with suppress(GliaError):  # a full disk may refuse this too; what it refused first is what counts
-            status(folder, "failed", str(error), folder.history(), began)
-        raise
-    except RuntimeError as error:
-        # Who ends a job may end all its processes: a loader that lost its workers is then part of being stopped.
-        if stop.error is not None:  # workers were ended because nothing came from them
-            status(folder, "failed", str(stop.error), folder.history(), began)
-            raise stop.error from error
-        if not stop.asked:
+                self._end("failed", str(error), non_finite=error.to_dict())
             raise
-        tell(f"stopped without a checkpoint of the last step ({error})")
-    if stop.asked:
-        raise Halt(stop.signal)
-    finish(folder, session, tell)
-    seconds = {"seconds": round(time.monotonic() - began, 2), "peak_memory_bytes": machine.peak_memory_bytes()}
-    folder.write_json("machine.json", folder.read_json("machine.json", {}) | seconds)
-    epochs = folder.history().get("epoch", [])
-    early = len(epochs) < (session.recipe.train.epochs or 0)
-    with stop.between_steps(""):
-        _end(folder, checkup, "finished", "no gain any more" if early else "all epochs done", tell, began)
+        except GliaError as error:
+            with suppress(GliaError):  # a full disk may refuse this too; what it refused first is what counts
+                status(folder, "failed", str(error), folder.history(), self.began)
+            raise
+        except RuntimeError as error:
+            # Who ends a job may end all its processes: a loader that lost its workers is then part of being stopped.
+            if stop.error is not None:  # workers were ended because nothing came from them
+                status(folder, "failed", str(stop.error), folder.history(), self.began)
+                raise stop.error from error
+            if not stop.asked:
+                raise
+            self.tell(f"stopped without a checkpoint of the last step ({error})")
+        if stop.asked:
+            raise Halt(stop.signal)
+        finish(folder, session, self.tell)
+        seconds = {"seconds": round(time.monotonic() - self.began, 2), "peak_memory_bytes": machine.peak_memory_bytes()}
+        folder.write_json("machine.json", folder.read_json("machine.json", {}) | seconds)
+        epochs = folder.history().get("epoch", [])
+        early = len(epochs) < (session.recipe.train.epochs or 0)
+        with stop.between_steps(""):
+            self._end("finished", "no gain any more" if early else "all epochs done")
 
+    def _train(self, stop: Stop) -> None:
+        folder, session, checkup = self.folder, self.session, self.checkup
+        watchers = self.begin(session, folder, self.choices) if self.begin else ()
+        if session.recipe.train.tensorboard:
+            watchers += (tensorboard(folder.path, chart_rhythm(session.total_steps()), self.tell),)
+        if checkup is not None:
+            watchers += (checkup.watch,)
+        record = folder.read_json(pretrained.RECORD)
+        company = several.together(session, self.state, folder.path, record, lambda: stop.signal if stop.asked else 0)
+        looking = checkup.watching(folder, self.state) if checkup is not None else nullcontext()
+        dog = watched(folder.path, several.patience(session.recipe), stop)
+        with company, looking, stop.between_steps(), dog:
+            run_training(folder, session, self.state, watchers, stop)
 
-def _end(
-    folder: RunFolder, checkup: Checkup | None, state: str, why: str, tell: Tell, began: float, **more: dict[str, Any]
-) -> None:
-    """The last findings, how the run stands (with `more` of it), the page."""
-    if checkup is not None:
-        checkup.finish(folder.read_json("metrics.json", {}))
-    status(folder, state, why, folder.history(), began, **more)
-    write_report(folder, tell)
+    def _end(self, state: str, why: str, **more: dict[str, Any]) -> None:
+        """The last findings, how the run stands (with `more` of it), the page."""
+        if self.checkup is not None:
+            self.checkup.finish(self.folder.read_json("metrics.json", {}))
+        status(self.folder, state, why, self.folder.history(), self.began, **more)
+        write_report(self.folder, self.tell)
 
 
 def _compare_machines(folder: RunFolder, recipe: Recipe, step: int, tell: Tell) -> None:
