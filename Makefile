@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
-.PHONY: demo test test-frameworks check lint types format bench-accuracy bench-doctor bench-language bench-digits-gan bench-transfer bench-forecast bench-texts bench-trials exam torture clean
+.PHONY: demo test test-frameworks check lint types format bench-accuracy bench-doctor bench-language bench-digits-gan bench-transfer bench-forecast bench-series bench-texts bench-trials exam torture clean
 
 demo: $(STAMPS)/dev
 	$(BIN)/glia train digits
@@ -51,6 +51,9 @@ bench-transfer: $(STAMPS)/dev
 
 bench-forecast: $(STAMPS)/dev
 	$(BIN)/python -m benchmarks.forecast
+
+bench-series: $(STAMPS)/dev
+	$(BIN)/python -m benchmarks.series
 
 bench-texts: $(STAMPS)/dev
 	$(BIN)/python -m benchmarks.texts

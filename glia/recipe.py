@@ -77,7 +77,7 @@ class Data(_Settings):
     """Where the rows come from and how they are divided."""
 
     source: Any = Field(None, description="file, folder, name of a bundled set, data frame, or arrays")
-    kind: str = Field("auto", description="kind of data: table, image, sound, text, pairs; auto looks at the source")
+    kind: str = Field("auto", description="kind: table, image, sound, text, pairs, series; auto looks at the source")
     target: Names = Field((), description="column to predict; several, with commas, for many answers a row")
     task: Literal["auto", "classify", "multilabel", "regress", "transcribe", "translate"] = Field(
         "auto", description="kind of answer"

@@ -30,7 +30,7 @@ class MaskedNorm(nn.BatchNorm1d):
     variance.
     """
 
-    def forward(self, x: Tensor, there: Tensor | None = None) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, there: Tensor | None = None) -> Tensor:
         if there is None or not self.training:
             return super().forward(x)
         weight = there[:, None].to(x.dtype)
@@ -43,7 +43,7 @@ class MaskedNorm(nn.BatchNorm1d):
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)  # type: ignore[union-attr]
             spread = variance * count / (count - 1).clamp_min(1)
             self.running_var.lerp_(spread.to(self.running_var.dtype), share)  # type: ignore[union-attr]
-            self.num_batches_tracked += 1  # type: ignore[operator]
+            self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
         factor = self.weight * torch.rsqrt(variance + self.eps)
         return (x - mean[:, None]) * factor[:, None] + self.bias[:, None]
 
@@ -129,6 +129,8 @@ class RandomConvolutions(nn.Module):
 
     published_keys: ClassVar[Mapping[str, tuple[Rename, ...]]] = {}
     LENGTH = 9
+    weights: Tensor
+    biases: Tensor
 
     def __init__(self, front: Steps, length: int, outputs: int, kernels: int, generator: torch.Generator):
         super().__init__()

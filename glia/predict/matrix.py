@@ -8,10 +8,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from glia.data.batches import Batches
-from glia.data.facts import Facts, ImageFacts, SoundFacts, TableFacts, TextFacts
+from glia.data.facts import Facts, ImageFacts, SeriesFacts, SoundFacts, TableFacts, TextFacts
 from glia.nn.lengths import mask, masked_mean
 from glia.nn.spectrogram import LogMel, Mfcc
 from glia.predict.measure import Array
+from glia.predict.series import figures, widths
 
 LARGEST_SIDE = 32  # of an image; larger ones are averaged down to it
 COEFFICIENTS = 20  # of the cepstrum of sounds
@@ -27,13 +28,15 @@ def width(facts: Facts) -> int:
         return facts.channels * math.prod(_size((facts.height, facts.width)))
     if isinstance(facts, SoundFacts):
         return 2 * COEFFICIENTS
+    if isinstance(facts, SeriesFacts):
+        return sum(widths(facts))
     return math.prod(facts.shape)
 
 
 def matrix(batches: Batches, index: Tensor, facts: Facts) -> Array:
     """The rows at `index`: (n, width) float32. A table as it is, images in 0..1 and at most 32 pixels a side; of texts
     the tokens, int64, filled up to the longest that may be; of sounds the mean and the standard deviation over time of
-    each mel-frequency cepstral coefficient."""
+    each mel-frequency cepstral coefficient; series as `glia.predict.series.figures`."""
     if not len(index):
         return np.empty((0, width(facts)), dtype=np.float32)
     if isinstance(facts, TextFacts):
@@ -41,6 +44,8 @@ def matrix(batches: Batches, index: Tensor, facts: Facts) -> Array:
         return F.pad(tokens, (0, facts.length - tokens.shape[1]), value=facts.pad).numpy()
     if isinstance(facts, SoundFacts):
         return torch.cat([_cepstra(batches.at(part).inputs, facts.rate) for part in index.split(_SOUNDS)]).numpy()
+    if isinstance(facts, SeriesFacts):
+        return torch.cat([figures(batches.at(part).inputs, facts) for part in index.split(_CHUNK)]).numpy()
     if not isinstance(facts, ImageFacts):
         return batches.at(index).inputs.flatten(1).float().numpy()
     return torch.cat([_pixels(batches.at(part).inputs) for part in index.split(_CHUNK)]).numpy()

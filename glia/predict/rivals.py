@@ -12,11 +12,13 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
-from glia.data.facts import Facts, SoundFacts, TableFacts, TextFacts
+from glia.data.facts import Facts, SeriesFacts, SoundFacts, TableFacts, TextFacts
 from glia.data.task import Task
 from glia.predict.matrix import width
 from glia.predict.measure import Array
+from glia.predict.series import widths
 
 Fitted = Callable[[Array], Array]
 MOST_CATEGORIES = 64  # one-hot columns of a category column in the linear model: its most frequent levels
@@ -50,6 +52,8 @@ def rivals(task: Task, facts: Facts) -> list[Rival]:
     if isinstance(facts, TextFacts):
         return [constant, Rival("TF-IDF + linear model", 1 if task.kind == "regress" else 300, _tfidf)]
     linear = Rival("linear model", iterations, _linear, one_hot=True)
+    if isinstance(facts, SeriesFacts):
+        return [constant, Rival("nearest neighbour", 1, _nearest), Rival("linear model", 4 * iterations, _linear)]
     boosting = Rival("gradient boosting", 100, _boosting)
     return [constant, linear] + ([boosting] if facts.kind == "table" else [])
 
@@ -103,6 +107,16 @@ def _boosting(task: Task, facts: Facts, x: Array, y: Array, iterations: int) -> 
     return _classes(task, make, x, y)
 
 
+def _nearest(task: Task, facts: Facts, x: Array, y: Array, iterations: int) -> Fitted:
+    """The answer of the nearest row (Euclid), of series brought to one length."""
+    steps = widths(facts)[0] if isinstance(facts, SeriesFacts) else x.shape[1]
+    if task.kind == "regress":
+        nearest = KNeighborsRegressor(1).fit(x[:, :steps], y)
+        return lambda rows: nearest.predict(rows[:, :steps]).reshape(len(rows), -1)
+    fitted = _classes(task, lambda labels: KNeighborsClassifier(1), x[:, :steps], y)
+    return lambda rows: fitted(rows[:, :steps])
+
+
 def _classes(task: Task, make: Callable[[Array], Any], x: Array, y: Array) -> Fitted:
     """Fit one classifier, or one a label, and give (N, C) probabilities with 0 for classes that `y` lacks."""
     if task.kind == "classify":
@@ -125,7 +139,11 @@ def _one(make: Callable[[Array], Any], x: Array, y: Array, classes: int) -> Fitt
 
 def _plain(facts: Facts, x: Array) -> Fitted:
     """For linear models: a table one-hot, the median where a number is missing, standardised; the figures of
-    sounds standardised; other inputs as they are. Everything is learnt from `x`, the rows of the fit."""
+    sounds and the summary of series standardised; others as they are. All is learnt from `x`, the rows of the fit."""
+    if isinstance(facts, SeriesFacts):
+        steps = widths(facts)[0]  # what comes after them sums a series up
+        center, width = x[:, steps:].mean(0), np.maximum(x[:, steps:].std(0), 1e-6)
+        return lambda rows: (rows[:, steps:] - center) / width
     if isinstance(facts, SoundFacts):
         middle, spread = x.mean(0), np.maximum(x.std(0), 1e-6)
         return lambda rows: (rows - middle) / spread

@@ -18,6 +18,7 @@ from glia.errors import GliaError
 from glia.predict.measure import Array, arrays
 
 WORST = 12
+LINE_POINTS, LINE_CHANNELS = 160, 6  # of a series that is drawn small
 _EPS = float(np.finfo(np.float64).eps)
 
 
@@ -28,7 +29,8 @@ def worst(
 
     part: "rows", "outputs" and "targets" of `batches` (see `part_of`); source: what these rows were read from.
     worst.json lists, the largest loss first, {"name": file or row, "target", "predicted": texts, "loss", "share":
-    probability of the predicted class or null, "cells": {column: text} or null, "picture": path or null}.
+    probability of the predicted class or null, "cells": {column: text} or null, "picture": path or null}; of series
+    "series" besides, a list of numbers for each of the first channels, null where there is none.
     Cells are null when the source cannot be read again, or no longer holds the same row.
     """
     out, want = arrays(task, part["outputs"], part["targets"])
@@ -47,6 +49,7 @@ def worst(
             "share": float(out[i].max()) if task.kind == "classify" and np.isfinite(out[i]).all() else None,
             "cells": cells.get(row),
             "picture": f"worst/{place}.png" if pictures else None,
+            **({"series": _lines(inputs[place])} if reader.kind == "series" else {}),
         }
         for place, (i, row) in enumerate(zip(chosen, rows, strict=True))
     ]
@@ -103,6 +106,14 @@ def _cells(reader: Reader, source: Any, rows: list[int], inputs: Tensor) -> dict
 
 def _equal(one: Tensor, other: Tensor) -> bool:
     return torch.equal(one.nan_to_num(), other.nan_to_num())
+
+
+def _lines(row: Tensor) -> list[list[float | None]]:
+    """(L, C), NaN past the end -> some of the steps of the first channels, without what the row is filled up with."""
+    length = int((~row.isnan().all(1)).nonzero().max()) + 1 if row.numel() else 0
+    index = torch.linspace(0, max(0, length - 1), min(length, LINE_POINTS)).round().long()
+    values = row[index, :LINE_CHANNELS].T.double().tolist()
+    return [[float(f"{value:.5g}") if math.isfinite(value) else None for value in channel] for channel in values]
 
 
 def _png(picture: Tensor) -> bytes:

@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from glia.report.overview import network_name, parameters
 from glia.report.read import Json, RunFiles, mapping_of, names_of, number, rows_of
+from glia.report.series import sketch
 from glia.report.texts import marked
 from glia.report.words import clip, count, digits, percent, plain, seconds, size
 from glia.runs import machine as machine_facts
@@ -43,6 +44,7 @@ def _example(run: RunFiles, item: Json) -> dict[str, Any]:
         "more": cells[6:60],
         "text": marked(item),
         "picture": _picture(run.folder, item.get("picture")),
+        "series": sketch(item.get("series"), str(item.get("name", ""))),
     }
 
 
@@ -223,7 +225,8 @@ def machine(run: RunFiles) -> list[tuple[str, str]]:
 def commands(run: RunFiles) -> list[tuple[str, str]]:
     """What to type, from the folder that holds the runs' folder; only what this run can do as it stands."""
     place = f"{run.folder.resolve().parent.name}/{run.folder.resolve().name}".lstrip("/")
-    new = "new-pictures/" if run.card.get("kind") == "image" else "new.csv"
+    kind, written = run.card.get("kind"), str(mapping_of(run.card.get("format")).get("format", ""))
+    new = "new-pictures/" if kind == "image" else "new.ts" if (kind, written) == ("series", "ts") else "new.csv"
     lines = [("Repeat this run", f"glia train --recipe {shlex.quote(f'{place}/recipe.toml')}")]
     if run.status.get("state") != "finished":
         lines.append(("Go on from the last checkpoint", f"glia resume {shlex.quote(place)}"))

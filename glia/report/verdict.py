@@ -174,6 +174,7 @@ def name_in_text(contender: Contender) -> str:
         "majority class": "always answering the commonest class",
         "mean": "always answering the mean",
         "linear model": "a linear model",
+        "nearest neighbour": "the nearest neighbour",
     }.get(contender.name, contender.name)
 
 

@@ -69,7 +69,8 @@ def by_name(names: str, std: tuple[float, ...]) -> SeriesAugment | None:
             continue
         if name not in STRENGTHS:
             raise unknown("augmentation of series", name, STRENGTHS)
-        made = replace(made, **{name: _strength(name, strength) if strength else STRENGTHS[name]})
+        settings: dict[str, Any] = {name: _strength(name, strength) if strength else STRENGTHS[name]}
+        made = replace(made, **settings)
     return made if made.window or made.scale or made.jitter else None
 
 

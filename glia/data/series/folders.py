@@ -55,11 +55,10 @@ def open_folders(source: Any, asked: Asked, labelled: bool) -> SeriesSet:
     rows, kept, broken, channels = [], [], [], asked.channels
     for file, kind, part in listed:
         try:
-            names, values = _one_table(file, asked, channels)
+            channels, values = _one_table(file, asked, channels)
         except GliaError as error:
             broken.append((file, error))
             continue
-        channels = names
         rows.append(values)
         kept.append((file, kind, part))
     if len(broken) > asked.bad_limit * len(listed):

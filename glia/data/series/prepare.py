@@ -181,7 +181,7 @@ def _card(
         of = answer.values(found.table).numpy()
         counts = {part: np.bincount(of[rows], minlength=len(task.classes)) for part, rows in parts.items()}
         classes = {name: {part: int(counts[part][i]) for part in parts} for i, name in enumerate(task.classes)}
-    sizes = [count["train"] for count in classes.values()]
+    sizes: list[int] = [count["train"] for count in classes.values()]
     digest = hashlib.sha256(values.numpy().tobytes())
     digest.update(repr((found.steps.ends.tolist(), found.table.frame.rows())).encode())
     return {

@@ -20,7 +20,7 @@ def open_wide(source: Any, asked: Asked, labelled: bool) -> SeriesSet:
     """A row a series, a column a step; what is empty at the end of a row is past its end."""
     piece = read(open_table(source, asked.options), asked.options.limits)
     targets = find_targets(piece, asked.targets, ()) if labelled else ()
-    apart = {*targets, *(asked.targets if not labelled else ())}
+    apart: set[str | None] = {*targets, *(asked.targets if not labelled else ())}
     group = find_column(asked.group, piece) if asked.group and labelled else asked.group
     apart |= {find_column(name, piece) for name in asked.drop} | {group}
     plans = [_numbers(piece, name) for name in piece.frame.columns if name not in apart]
