@@ -3,8 +3,9 @@
     python -m benchmarks.series                    # ten minutes on two quiet cores
     python -m benchmarks.series --model rocket,fcn --sets GunPoint,ArrowHead
 
-Published: ResNet of Wang et al. 2017 (arXiv 1611.06455) for the first four; what is usual for the others (Bagnall et al. 2018:
-dynamic time warping). Goal: the mean error over the first four at most the mean of those + 0.02. Needs
+Published: ResNet of Wang et al. 2017 (arXiv 1611.06455) for the first four; what is usual for the others
+(Bagnall et al. 2018: dynamic time warping). Goal: the mean error over the first four at most the mean of
+those + 0.02. Needs
 data/ucr-uea beside this checkout.
 """
 

@@ -181,14 +181,14 @@ def _card(
         of = answer.values(found.table).numpy()
         counts = {part: np.bincount(of[rows], minlength=len(task.classes)) for part, rows in parts.items()}
         classes = {name: {part: int(counts[part][i]) for part in parts} for i, name in enumerate(task.classes)}
-    sizes: list[int] = [count["train"] for count in classes.values()]
+    sizes = [count["train"] for count in classes.values()]
     digest = hashlib.sha256(values.numpy().tobytes())
     digest.update(repr((found.steps.ends.tolist(), found.table.frame.rows())).encode())
     return {
         "kind": "series", "source": source, "format": {**found.form, "steps": steps}, "rows": len(found),
         "parts": {name: len(rows) for name, rows in parts.items()}, "split": division.how,
         "task": {"kind": task.kind, "why": answer.why}, "columns": columns, "classes": classes,
-        "imbalance": round(max(sizes) / min(sizes), 2) if sizes and min(sizes) else None,
+        "imbalance": round(max(sizes) / smallest, 2) if (smallest := min(sizes, default=0)) else None,
         "dropped": [*found.dropped, *division.dropped], "duplicates": division.duplicates,
         "fingerprint": digest.hexdigest(),
     }  # fmt: skip
