@@ -1,6 +1,6 @@
 """Series of the UCR and UEA archives with the defaults, on their official test parts, beside published errors.
 
-    python -m benchmarks.series                    # ten minutes on two quiet cores
+    python -m benchmarks.series
     python -m benchmarks.series --model rocket,fcn --sets GunPoint,ArrowHead
 
 Published: ResNet of Wang et al. 2017 (arXiv 1611.06455) for the first four; what is usual for the others

@@ -60,7 +60,7 @@ _ALSO = {"jittering": "jitter", "scaling": "scale", "window_slice": "window", "w
 
 
 def by_name(names: str, std: tuple[float, ...]) -> SeriesAugment | None:
-    """What a list such as "jitter,scale=0.2" asks for; None for "none", and for "auto": measured, none was a gain."""
+    """What a list such as "jitter,scale=0.2" asks for; None for "none" and "auto": it is asked for."""
     made = SeriesAugment(std=std)
     for item in (part.strip().lower() for part in names.split(",")):
         name, _, strength = (part.strip() for part in item.partition("="))
