@@ -77,7 +77,9 @@ class Data(_Settings):
     """Where the rows come from and how they are divided."""
 
     source: Any = Field(None, description="file, folder, name of a bundled set, data frame, or arrays")
-    kind: str = Field("auto", description="kind: table, image, sound, text, pairs, series; auto looks at the source")
+    kind: str = Field(
+        "auto", description="kind: table, image, sound, text, pairs, series, corpus; auto looks at the source"
+    )
     target: Names = Field((), description="column to predict; several, with commas, for many answers a row")
     task: Literal["auto", "classify", "multilabel", "regress", "transcribe", "translate"] = Field(
         "auto", description="kind of answer"
@@ -98,6 +100,7 @@ class Data(_Settings):
     window: int | None = Field(None, gt=0, description="steps of the past that a forecast looks back on")
     series: str | None = Field(None, description="column that names the series, where a table holds several")
     covariates: Names = Field((), description="other columns of numbers that a forecast is shown")
+    context: int | None = Field(None, gt=0, description="tokens that a language model reads at once")
     quantiles: Levels = Field((), description="quantiles to forecast, e.g. 0.1,0.5,0.9; otherwise one number")
     text: str | None = Field(None, description="column that holds the texts, where there are other columns too")
     tokenizer: str = Field(

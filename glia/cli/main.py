@@ -129,6 +129,25 @@ def predict(
 
 
 @app.command()
+def generate(
+    run: RunArgument,
+    prompt: Annotated[str, typer.Option(help="The beginning of the text.")] = "",
+    tokens: Annotated[int, typer.Option(min=1, help="How much to write.")] = 200,
+    temperature: Annotated[float, typer.Option(min=0, help="0: the likeliest token each time.")] = 0.8,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Only the k likeliest tokens.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Only the fewest tokens that hold this share.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same text.")] = 0,
+    count: Annotated[int, typer.Option(min=1, help="How many texts.")] = 1,
+) -> None:
+    """Let a language model write: its text goes to standard output as it comes."""
+    from glia.cli import generate as verb
+    from glia.workbench.halt import one_line
+
+    with one_line("glia: stopped"):
+        verb.run(run, prompt, tokens=tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, count=count)
+
+
+@app.command()
 def report(run: RunArgument) -> None:
     """Write the page of a run again, and say where it is."""
     from glia.cli import report as verb

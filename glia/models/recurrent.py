@@ -124,6 +124,23 @@ class Recurrent(nn.Module):
             pooled = masked_max(outputs, there) if self.pooling == "max" else last
         return self.head(self.drop(pooled))
 
+    endless: ClassVar[bool] = True  # it can read on, however much it has read
+
+    def new_cache(self) -> list[Tensor | tuple[Tensor, Tensor]]:
+        """Empty: the state after what was read."""
+        return []
+
+    def step(self, tokens: Tensor, cache: list[Tensor | tuple[Tensor, Tensor]]) -> Tensor:
+        """Logits (N, L, vocabulary) of the next L tokens, after those that the cache has read; it then has these too.
+
+        For the task language.
+        """
+        if self.pooling is not None or not isinstance(self.front, Tokens):
+            raise GliaError("only a network for the task language reads on token by token")
+        outputs, state = self.rnn(self.drop_in(self.front.embedding(tokens)), cache.pop() if cache else None)
+        cache.append(state)
+        return self.head(self.drop(outputs))
+
     def stages(self) -> list[list[str]]:
         """Vectors of tokens, each recurrent layer, the head with its pooling."""
         names = [name for name, _ in self.rnn.named_parameters()]

@@ -16,6 +16,7 @@ from glia.predict import predict as answers
 from glia.predict.curves import curves
 from glia.predict.forecast import Forecasts
 from glia.predict.job import Job, Judged
+from glia.predict.language import LanguageModels
 from glia.predict.measure import measure
 from glia.predict.outputs import part_of
 from glia.predict.transcription import Transcribes
@@ -68,6 +69,7 @@ JOBS: dict[str, Job] = {
     "forecast": Forecasts(),
     "translate": Translations(),
     "transcribe": Transcribes(),
+    "language": LanguageModels(),
 }
 
 

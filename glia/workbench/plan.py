@@ -17,6 +17,7 @@ from glia.models.choose_image import choose_image, image_settings
 from glia.models.choose_pairs import choose_pairs, pair_settings
 from glia.models.choose_series import choose_series, series_settings
 from glia.models.choose_sound import choose_sound, sound_settings
+from glia.models.choose_language import choose_language, language_settings
 from glia.models.choose_table import choose_table, train_settings
 from glia.models.choose_text import choose_text, text_settings
 from glia.models.suggestion import Suggestion
@@ -118,7 +119,7 @@ def _network(recipe: Recipe, data: Prepared) -> tuple[str, dict[str, Any], dict[
     if recipe.model.model == "custom":
         # A network of the user's own is trained as a plain one is; of a Step of their own nothing is known.
         return "custom", {}, {} if data.task.kind == "own" else _plain(rows), ""
-    choose, settings_of = NETWORKS[data.facts.kind]
+    choose, settings_of = NETWORKS.get(data.task.kind) or NETWORKS[data.facts.kind]
     name, options, settings, why = choose(data.facts, rows, data.task)
     if name == "folds" and recipe.model.model == "auto" and not _may_fold(recipe):
         name, settings = "tabm", train_settings("tabm", rows)
@@ -150,10 +151,11 @@ NETWORKS: dict[str, tuple[Callable[[Any, int, Task], Suggestion], Callable[[str,
     "text": (choose_text, text_settings),
     "sound": (choose_sound, sound_settings),
     "series": (choose_series, series_settings),
+    "language": (choose_language, language_settings),
     "tensor": (_tensor, lambda name, facts, rows, task: _plain(rows)),
 }
-"""For each kind of input: (facts, rows, task) -> the network that fits; (name, facts, rows, task) -> how one that was
-named is trained, where its entry does not say.
+"""For each kind of input, or of answer where that decides: (facts, rows, task) -> the network that fits; (name, facts,
+rows, task) -> how one that was named is trained, where its entry does not say.
 """
 
 

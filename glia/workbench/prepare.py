@@ -1,10 +1,12 @@
 """From any source to Prepared, and back from a run's record to the Reader that made it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from glia.data.corpus.prepare import SHARES, is_corpus_source, prepare_corpus
+from glia.data.corpus.reader import CorpusReader
 from glia.data.forecast.prepare import prepare_forecast
 from glia.data.forecast.reader import ForecastReader
 from glia.data.given import GivenReader
@@ -30,10 +32,14 @@ from glia.recipe import Data, Recipe
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of data. fits: do these settings and their source mean it? Tried in order, where none was named."""
+    """A kind of data. fits: do these settings and their source mean it? Tried in order, where none was named.
+
+    usual: settings that are other than the recipe's own where nobody set them.
+    """
 
     fits: Callable[[Data], bool]
     prepare: Callable[[Data, int], Prepared]
+    usual: dict[str, Any] = field(default_factory=dict)
 
 
 KINDS: dict[str, Kind] = {
@@ -45,6 +51,7 @@ KINDS: dict[str, Kind] = {
     "forecast": Kind(lambda data: data.horizon is not None, prepare_forecast),
     "pairs": Kind(is_pair_source, prepare_pairs),
     "text": Kind(is_text_source, prepare_texts),
+    "corpus": Kind(is_corpus_source, prepare_corpus, SHARES),
     "table": Kind(lambda data: True, prepare_table),
 }
 READERS: dict[str, Any] = {
@@ -56,6 +63,7 @@ READERS: dict[str, Any] = {
     "forecast": ForecastReader,
     "pairs": PairReader,
     "series": SeriesReader,
+    "corpus": CorpusReader,
 }
 
 
@@ -82,7 +90,8 @@ def prepare(source: Any = None, recipe: Recipe | None = None, **settings: Any) -
 
 
 def with_full_paths(recipe: Recipe) -> Recipe:
-    """The recipe with files and folders named from the root, so that it can be repeated from anywhere."""
+    """The recipe with files and folders named from the root, so that it can be repeated from anywhere, and with what is
+    usual for its kind of data where nobody set it."""
     full = {}
     for name in ("source", "valid", "test"):
         value = getattr(recipe.data, name)
@@ -95,7 +104,15 @@ def with_full_paths(recipe: Recipe) -> Recipe:
     weights = recipe.model.pretrained
     if weights is not None and _exists(weights, "pretrained"):
         full["pretrained"] = str(Path(weights).resolve())
-    return recipe.updated(**full)
+    recipe = recipe.updated(**full)
+    data = recipe.data
+    meant = (kind.usual for name, kind in KINDS.items() if kind.usual and (data.kind == name or _fits(kind, data)))
+    usual = next(meant, {})
+    return recipe.updated(**{key: value for key, value in usual.items() if key not in data.model_fields_set})
+
+
+def _fits(kind: Kind, data: Data) -> bool:
+    return data.kind == "auto" and kind.fits(data)
 
 
 def _exists(path: str | Path, setting: str) -> bool:

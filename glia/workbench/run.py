@@ -138,6 +138,27 @@ class Run:
         """Figures on new rows that have their answers."""
         return job_of(self.task).evaluate(self.model, self.task, self.reader, source)
 
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        tokens: int = 200,
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int = 0,
+    ) -> str:
+        """What a language model writes after `prompt`: so many tokens, the same for the same seed.
+
+        temperature: 0 takes the likeliest token each time. top_k, top_p: draw from the k likeliest only, or the fewest
+        that hold this share. `glia.workbench.generate.pieces` gives the text as it comes.
+        """
+        from glia.workbench.generate import pieces
+
+        return "".join(
+            *pieces(self, prompt, tokens=tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+        )
+
     def report(self) -> Path:
         """Write the report page again; its path."""
         self._folder.write("report.html", render(self.folder))
