@@ -106,7 +106,7 @@ ENTRIES = (
     _metric(
         "perplexity",
         "between how many equally likely tokens the network wavers: exp of the loss a token",
-        _PAIRS,
+        (*_PAIRS, "language"),
         up=False,
         low=1.0,
         high=inf,
@@ -115,10 +115,18 @@ ENTRIES = (
     _metric(
         "loss",
         "minus the log of the share given to the true token, in nats, a token",
-        _PAIRS,
+        (*_PAIRS, "language"),
         up=False,
         high=inf,
         where="glia.training.translate:translating",
+    ),
+    _metric(
+        "bits_per_byte",
+        "bits for each byte of the text, whatever the tokens are",
+        ("language",),
+        up=False,
+        high=inf,
+        where="glia.predict.language:measures",
     ),
     _metric("accuracy", "share of the answers that are right", (*_CLASS, *_LABELS)),
     _metric(

@@ -109,12 +109,28 @@ def _card_facts(card: Json, duplicates: float | None) -> list[tuple[str, str]]:
         ("Looks back", count(back, "step") if (back := number(card.get("window"))) else ""),
         ("Tells", count(ahead, "step") if (ahead := number(card.get("horizon"))) else ""),
         ("Series", str(card.get("series") or "")),
+        *_corpus(mapping_of(card.get("corpus"))),
         ("Augmentation", plain(card["augment"]) if card.get("augment") else ""),
         ("Duplicates", "" if duplicates is None else "none" if duplicates == 0 else count(duplicates, "row")),
         ("Imbalance", "" if ratio is None else f"largest class {digits(ratio, 2)} times the smallest"),
         ("Fingerprint", str(card.get("fingerprint") or "")),
     ]
     return [(name, text) for name, text in lines if text]
+
+
+def _corpus(told: Json) -> list[tuple[str, str]]:
+    """How a text became tokens."""
+    tokens, sizes = mapping_of(told.get("tokens")), mapping_of(told.get("bytes"))
+    counts = [f"{number(tokens.get(key)) or 0:,.0f} {key}" for key in ("train", "valid", "test") if tokens.get(key)]
+    kinds, context = number(told.get("vocabulary")), number(told.get("context"))
+    tokeniser = f"{told.get('tokenizer', '')}, {count(kinds, 'token')}" if kinds else ""
+    text = sum(number(value) or 0 for value in sizes.values())
+    return [
+        ("Text", size(text) if text else ""),
+        ("Tokeniser", tokeniser),
+        ("Tokens", ", ".join(counts)),
+        ("Reads at once", count(context, "token") if context else ""),
+    ]
 
 
 def _format(value: Any) -> str:
@@ -226,12 +242,15 @@ def commands(run: RunFiles) -> list[tuple[str, str]]:
     """What to type, from the folder that holds the runs' folder; only what this run can do as it stands."""
     place = f"{run.folder.resolve().parent.name}/{run.folder.resolve().name}".lstrip("/")
     kind, written = run.card.get("kind"), str(mapping_of(run.card.get("format")).get("format", ""))
-    new = "new-pictures/" if kind == "image" else "new.ts" if (kind, written) == ("series", "ts") else "new.csv"
+    usual = {"image": "new-pictures/", "corpus": "new.txt"}.get(str(kind), "new.csv")
+    new = "new.ts" if (kind, written) == ("series", "ts") else usual
     lines = [("Repeat this run", f"glia train --recipe {shlex.quote(f'{place}/recipe.toml')}")]
     if run.status.get("state") != "finished":
         lines.append(("Go on from the last checkpoint", f"glia resume {shlex.quote(place)}"))
     if run.network:
         lines.append(("Use the network", f"glia predict {shlex.quote(place)} {new}"))
+    if run.network and kind == "corpus":
+        lines.append(("Let it write", f"glia generate {shlex.quote(place)} --prompt 'Once upon a time'"))
     return lines
 
 

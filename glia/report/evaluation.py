@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from glia.report.forecast import forecast_plots
+from glia.report.language import language_plots
 from glia.report.plot import Frame, Mark, Plot, Series, draw
 from glia.report.read import Floats, Json, mapping_of, number, rows_of
 from glia.report.svg import Axis, fitted
@@ -22,6 +23,8 @@ def evaluation_plots(curves: Json, part: str) -> list[Plot]:
     """All figures that the curves of one part give."""
     if curves.get("kind") == "forecast":
         return forecast_plots(curves, part)
+    if curves.get("kind") == "language":
+        return language_plots(curves, part)
     plots = [_areas(curves, "roc", part), _areas(curves, "pr", part), _calibration(curves, part)]
     for i, target in enumerate(rows_of(curves.get("targets"))):
         plots += [_against_truth(target, f"{part}-{i}"), _residuals(target, f"{part}-{i}")]

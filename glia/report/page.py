@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from glia.report import details, evaluation, overview, transcription
 from glia.report.findings import findings
+from glia.report.language import samples
 from glia.report.plot import Plot
 from glia.report.read import RunFiles, mapping_of, number, read_run
 from glia.report.training import training_plots
@@ -53,6 +54,7 @@ def _view(run: RunFiles) -> dict[str, Any]:
         "epochs": _epoch_table(run),
         "parts": _parts(run),
         "examples": details.examples(run),
+        "samples": samples(run),
         "card": details.data_card(run),
         "choices": details.choices(run),
         "settings": details.settings(run),
@@ -72,7 +74,7 @@ def _parts(run: RunFiles) -> list[dict[str, Any]]:
             "key": part,
             "title": title,
             "rows": _rows(curves),
-            "wide": bool(curves.get("targets") or curves.get("shown")),
+            "wide": bool(curves.get("targets") or curves.get("shown") or curves.get("places")),
             "confusion": evaluation.confusion(curves),
             "classes": evaluation.class_table(curves),
             "plots": evaluation.evaluation_plots(curves, part),

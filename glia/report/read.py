@@ -45,6 +45,7 @@ class RunFiles:
     curves: Json = field(default_factory=dict)
     status: Json = field(default_factory=dict)
     worst: list[Json] = field(default_factory=list)
+    samples: list[Json] = field(default_factory=list)  # what a language model wrote while it learnt
     findings: list[Json] = field(default_factory=list)
     vitals: Json = field(default_factory=dict)  # what the figures of findings are drawn from
     epochs: list[Json] = field(default_factory=list)
@@ -83,6 +84,7 @@ def read_run(folder: Path) -> RunFiles:
         curves=mapping("curves.json"),
         status=mapping("status.json"),
         worst=items("predictions/worst.json", "worst"),
+        samples=items("samples.json", "samples"),
         findings=items("findings.json", "findings"),
         vitals=_load(folder, "findings.json", _vitals, dict, []),
         epochs=epochs,

@@ -8,7 +8,7 @@ import numpy as np
 from glia.report.read import Floats, Json, Predictions, RunFiles, mapping_of, number, rows_of, task_facts
 from glia.report.words import LOWER_IS_BETTER, SHARES, digits, measure_name, percent, seconds, sentence
 
-TRIVIAL = {"majority class", "mean", "last value", "copy the source"}
+TRIVIAL = {"majority class", "mean", "last value", "copy the source", "uniform", "unigram"}
 CLEAR = 2.0  # standard errors of the difference: about one chance in twenty of being noise
 
 

@@ -31,6 +31,7 @@ MEASURES = {
     "cer": "character error rate",
     "wer": "word error rate",
     "right_texts": "texts all right",
+    "bits_per_byte": "bits a byte",
 }
 SHARES = {
     "right_texts",
@@ -45,7 +46,21 @@ SHARES = {
     "precision",
     "recall",
 }
-LOWER_IS_BETTER = {"cer", "wer", "perplexity", "smape", "mase", "bits", "log_loss", "ece", "rmse", "mae", "loss", "mse"}
+LOWER_IS_BETTER = {
+    "bits_per_byte",
+    "cer",
+    "wer",
+    "perplexity",
+    "smape",
+    "mase",
+    "bits",
+    "log_loss",
+    "ece",
+    "rmse",
+    "mae",
+    "loss",
+    "mse",
+}
 EXPLAINED = {
     "cer": "signs to change, leave out or put in, for each sign that was said; lower is better",
     "wer": "words to change, leave out or put in, for each word that was said; lower is better",
@@ -69,6 +84,8 @@ EXPLAINED = {
     "bleu": "runs of one to four words shared with the translations of people, 0 to 100 (sacrebleu)",
     "chrf": "runs of one to six letters shared with the translations of people, 0 to 100",
     "perplexity": "between how many equally likely tokens the network wavers; lower is better",
+    "bits": "mean of -log2(probability of the token that came); lower is better",
+    "bits_per_byte": "bits for each byte of the text, which compares tokenisers; lower is better",
     "r2": "share of the target's variance that is explained",
 }
 

@@ -14,10 +14,10 @@ from glia.data.task import Task
 from glia.errors import GliaError
 from glia.models.choose_forecast import choose_forecast, forecast_settings
 from glia.models.choose_image import choose_image, image_settings
+from glia.models.choose_language import choose_language, language_settings
 from glia.models.choose_pairs import choose_pairs, pair_settings
 from glia.models.choose_series import choose_series, series_settings
 from glia.models.choose_sound import choose_sound, sound_settings
-from glia.models.choose_language import choose_language, language_settings
 from glia.models.choose_table import choose_table, train_settings
 from glia.models.choose_text import choose_text, text_settings
 from glia.models.suggestion import Suggestion
