@@ -179,8 +179,6 @@ def make_run(glia: Children, folder: Path) -> Path:
         raise RuntimeError(f"no run to break: {answer.err}")
     status = json.loads((folder / "run" / "status.json").read_bytes())
     (folder / "run" / "status.json").write_text(json.dumps(status | {"state": "stopped"}))
-    recipe = folder / "run" / "recipe.toml"  # by its name alone, so that a copy reads the copy beside it
-    recipe.write_text(recipe.read_text().replace(str((folder / "t.csv").resolve()), "t.csv"))
     return folder / "run"
 
 
