@@ -1,8 +1,9 @@
-"""What never comes: a frozen worker, a collate function that sleeps, a read that does not return."""
+"""What never comes: a frozen worker, a collate function that sleeps, a read that does not return; of two processes
+that train one run one that is killed or frozen.
+"""
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,16 +17,29 @@ from torch.utils.data import DataLoader, default_collate
 
 from glia.data.batches import Batches
 from glia.torture.result import Result
+from glia.torture.whole import newest
+from glia.torture.zygote import Zygote
+from glia.training.pulse import LostProcess
+from glia.training.steps import supervised
+from glia.workbench.train import train
+from glia.workbench.watchdog import Stalled
+from torture.kinds import make_table
+from torture.spare import ready
 
 NAME = "hangs"
 PROMISE = (
-    "A run to which nothing comes ends after its stall_timeout, with one line that names the worker or the place, "
+    "A run to which nothing comes ends after its stall_timeout, with one line that names the worker, process or place, "
     "exit code 75, its last checkpoint whole and nothing left running."
 )
-SMALL, LARGE = 3, 60
+SMALL, LARGE = 5, 60
 SEED = 8
 TIMEOUT_S, LEAVE_S = 3.0, 30.0  # the second for a machine that is busy with others; what was seen is in the figures
-NAMES = {"frozen": "is stopped", "collate": "give no batch", "read": "is stuck at"}
+NOTHING = "nothing came for 3 s"
+NAMES = {
+    "frozen": (NOTHING, "is stopped"), "collate": (NOTHING, "give no batch"), "read": (NOTHING, "is stuck at"),
+    "process killed": ("process 1 of 2", "was ended by SIGKILL"),
+    "process frozen": ("process 1 of 2", "does not answer"),
+}  # fmt: skip
 
 
 class Rows:
@@ -44,12 +58,32 @@ class Rows:
         return self.x.index_select(0, index)
 
 
-def main(kind: str, folder: Path, after: int) -> None:
+def main(kind: str, folder: str, after: int) -> None:
     """A run that comes to a stand after some batches."""
-    from glia.training.steps import supervised
-    from glia.workbench.train import train
-    from glia.workbench.watchdog import Stalled
+    torch.set_num_threads(1)
+    try:
+        begin = _with_two if kind.startswith("process") else _with_workers
+        begin(kind, Path(folder), after)
+    except (Stalled, LostProcess) as error:
+        print(f"glia: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
+
+def _with_two(kind: str, folder: Path, after: int) -> None:
+    other, number = ready(), signal.SIGKILL if kind == "process killed" else signal.SIGSTOP
+
+    def lose(moment: Any) -> None:
+        if moment.kind == "step" and moment.step == after:
+            os.kill(other.pid, number)
+
+    train(
+        make_table(folder / "rows.csv", 60), target="label", model="mlp", processes=2, begin=lambda *told: (lose,),
+        runs=folder, name="run", epochs=9, lr=0.01, checkpoint_s=0, doctor=False, baselines=False, threads=1,
+        stall_timeout=TIMEOUT_S, batch_size=20,
+    )  # fmt: skip
+
+
+def _with_workers(kind: str, folder: Path, after: int) -> None:
     x = torch.randn(256, 4)
     y = (x[:, 0] > 0).long()
     seen = [0]
@@ -69,65 +103,45 @@ def main(kind: str, folder: Path, after: int) -> None:
     else:
         data = DataLoader(list(zip(x, y)), batch_size=16, num_workers=2, collate_fn=collate)
     model = torch.nn.Linear(4, 2)
-    try:
-        train(
-            data=(data,), model=model, step=supervised("cross_entropy"), runs=folder, name="run", epochs=9, lr=0.01,
-            checkpoint_s=0, doctor=False, baselines=False, threads=1, stall_timeout=TIMEOUT_S,
-        )  # fmt: skip
-    except Stalled as error:
-        print(f"glia: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    train(
+        data=(data,), model=model, step=supervised("cross_entropy"), runs=folder, name="run", epochs=9, lr=0.01,
+        checkpoint_s=0, doctor=False, baselines=False, threads=1, stall_timeout=TIMEOUT_S,
+    )  # fmt: skip
 
 
 def run(count: int, folder: Path, tell: Callable[[str], None]) -> Result:
-    """`count` runs that come to a stand, of three kinds in turn."""
-    chance, failed, slowest = Random(SEED), [], 0.0
-    for turn in range(count):
-        kind, after = list(NAMES)[turn % 3], chance.randint(2, 6)
-        place = folder / str(turn)
-        place.mkdir()
-        code = "import sys; from pathlib import Path; from torture.hangs import main; "
-        code += "main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))"
-        command = [sys.executable, "-c", code, kind, str(place), str(after)]
-        with (folder / f"{turn}.log").open("wb") as log:
-            child = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-            problem, seconds = _judged(child, kind, place / "run", folder / f"{turn}.log")
-        slowest = max(slowest, seconds)
-        failed += [f"{kind} after {after} (seed {SEED}, {turn}): {problem}"] if problem else []
-        tell(f"{turn + 1} stalls")
-    figures = {"seed": str(SEED), "stall_timeout": f"{TIMEOUT_S:g} s", "slowest end": f"{slowest:.1f} s"}
+    """`count` runs that come to a stand, of all kinds in turn."""
+    chance, failed, slowest = Random(SEED), list[str](), dict[str, float]()
+    with Zygote() as zygote:
+        for turn in range(count):
+            kind, after = list(NAMES)[turn % len(NAMES)], chance.randint(2, 6)
+            place, log = folder / str(turn), folder / f"{turn}.log"
+            place.mkdir()
+            arguments = {"kind": kind, "folder": str(place), "after": after}
+            told = zygote.live("torture.hangs:main", arguments, log=log, limit_s=180.0)
+            problem, seconds = _judged(told, kind, place / "run", log.read_text(errors="replace"))
+            slowest[kind] = max(slowest.get(kind, 0.0), seconds)
+            failed += [f"{kind} after {after} (seed {SEED}, {turn}): {problem}"] if problem else []
+            tell(f"{turn + 1} stalls")
+    ends = ", ".join(f"{kind} {seconds:.1f} s" for kind, seconds in slowest.items())
+    figures = {"seed": str(SEED), "stall_timeout": f"{TIMEOUT_S:g} s", "slowest ends": ends}
     return Result(NAME, PROMISE, count, tuple(failed), figures=figures)
 
 
-def _judged(child: subprocess.Popen[bytes], kind: str, run: Path, log: Path) -> tuple[str, float]:
+def _judged(told: dict[str, Any], kind: str, run: Path, text: str) -> tuple[str, float]:
     """(what is wrong with how it ended, seconds from its last checkpoint to its end)."""
-    from glia.torture.whole import newest
-    from glia.torture.zygote import others
-
-    until = time.monotonic() + 180
-    while child.poll() is None and time.monotonic() < until:
-        time.sleep(0.05)
-    ended = time.time()
-    code = child.poll()
-    if code is None:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        return "it hangs", 180.0
-    time.sleep(0.5)
-    left = others(child.pid)
-    for pid in left:
-        os.kill(pid, signal.SIGKILL)
-    (step, wrong), text = newest(run), log.read_text(errors="replace")
-    saved = sorted((run / "checkpoints").glob("step-*"))
-    seconds = ended - saved[-1].stat().st_mtime if saved else 0.0
-    if code != 75:
-        return f"exit code {code}: {text[-300:]}", seconds
+    (step, wrong), saved = newest(run), sorted((run / "checkpoints").glob("step-*"))
+    seconds = told["ended"] - saved[-1].stat().st_mtime if saved else 0.0
+    if told["hung"]:
+        return "it hangs", seconds
+    if told["code"] != 75:
+        return f"exit code {told['code']}: {text[-300:]}", seconds
     if wrong or step < 1:
         return f"checkpoint {step}: {wrong}", seconds
-    if left:
-        return f"{len(left)} processes left", seconds
-    if NAMES[kind] not in text or "nothing came for 3 s" not in text:
+    if told["orphans"]:
+        return f"{told['orphans']} processes left", seconds
+    if not all(words in text for words in NAMES[kind]):
         return f"it does not say who: {text[-300:]}", seconds
     if seconds > TIMEOUT_S + LEAVE_S:
         return f"it took {seconds:.1f} s", seconds
-    return ("" if (run / "stalled.txt").exists() else "no stalled.txt"), seconds
+    return ("" if (run / "stalled.txt").exists() == (NOTHING in NAMES[kind]) else "no stalled.txt"), seconds

@@ -13,7 +13,7 @@ PROMISE = (
     "A run that is killed at any moments, as often as may be, ends as the run that never was: weights, optimiser, "
     "chart, figures and predictions to the last bit; no checkpoint is ever unreadable."
 )
-SMALL, LARGE = 60, 1000
+SMALL, LARGE = 24, 1000
 SEED = 20260
 MOST_KILLS = 8  # of one run
 
@@ -28,9 +28,10 @@ def _loop(count: int, folder: Path, tell: Callable[[str], None]) -> Result:
     every = kinds(folder)
     with Zygote() as zygote:
         loop = KillLoop(zygote, folder, SEED, tell)
+        each = min(MOST_KILLS, max(1, count // len(every)))  # so that few kills meet all kinds
         tally, turn = loop.tally, 0
         while tally.kills < count and len(tally.failed) < 20:
-            loop(every[turn % len(every)], min(MOST_KILLS, count - tally.kills))
+            loop(every[turn % len(every)], min(each, count - tally.kills))
             turn += 1
     figures = {
         "seed": str(SEED), "runs completed": f"{tally.completed:,}", "lives": f"{tally.lives:,}",

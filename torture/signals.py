@@ -11,11 +11,13 @@ from random import Random
 from typing import Any
 
 from glia.cli.main import main
+from glia.torture.kill import LOST
 from glia.torture.result import Result
 from glia.torture.whole import differences, finished, newest
 from glia.torture.zygote import Zygote
 from glia.workbench.halt import Halt, exit_code, one_line
-from torture.kinds import EVERY, LOOKED, TABLE, begun, make_pictures, make_table, quick_folder
+from torture.kinds import EVERY, LOOKED, PAIR, TABLE, begun, make_pictures, make_table, quick_folder
+from torture.spare import ready
 
 NAME = "signals"
 PROMISE = (
@@ -37,6 +39,12 @@ def command(folder: str, workers: int, source: str, **settings: Any) -> None:
     train = ["train", source, "--runs", str(run.parent), "--name", run.name, *words]
     sys.argv = ["glia", *(["resume", str(run)] if begun(run, workers) else train)]
     main()
+
+
+def paired(folder: str, workers: int, source: str, **settings: Any) -> None:
+    """The command line again, with a second process that is there already."""
+    ready()
+    command(folder, workers, source, **settings)
 
 
 def loaded(folder: str, workers: int) -> None:
@@ -75,7 +83,7 @@ def _loaded(run: Path, workers: int) -> None:
 
 
 def run(count: int, folder: Path, tell: Callable[[str], None]) -> Result:
-    """`count` signals, over runs of three kinds in turn, each gone on with to its end."""
+    """`count` signals, over runs of four kinds in turn, each gone on with to its end."""
     with quick_folder(folder) as quick:
         table, pictures = str(make_table(quick / "rows.csv")), str(make_pictures(quick / "halves.npz"))
         tried = {**EVERY, **TABLE, **LOOKED, "trial_time": 2, "model": "mlp", **NO_GAIN}
@@ -84,6 +92,7 @@ def run(count: int, folder: Path, tell: Callable[[str], None]) -> Result:
             "table, cures tried": ("torture.signals:command", {"source": table, **tried}),
             "pictures": ("torture.signals:command", {"source": pictures, **shown}),
             "DataLoader": ("torture.signals:loaded", {}),
+            "two processes": ("torture.signals:paired", {"source": table, **EVERY, **TABLE, **PAIR}),
         }
         with Zygote() as zygote:
             return Signals(zygote, quick, tell)(kinds, count)
@@ -141,7 +150,7 @@ class Signals:
             told = self.zygote.live(
                 call, given, log=log, kill_after=0.05 + chance.random() * whole[1], number=number, again=again,
                 aim=run / "checkpoints" if chance.random() < 0.4 else None, limit_s=60,
-                hit=chance.choice(("all", "own")),
+                hit=chance.choice(("all", "own", "part")),
             )  # fmt: skip
             for problem in self._problems(told, run, log, number, again):
                 return self._fault(name, turn, f"{number.name}{' twice' if again else ''}: {problem}", log)
@@ -163,7 +172,9 @@ class Signals:
         self.slowest = max(self.slowest, told["after"])
         text, found = log.read_text(errors="replace"), []
         done, begun = finished(run), (run / "recipe.toml").exists()
-        if told["code"] != CODES[number] and not (told["code"] == 0 and done):
+        # The other of two processes listens from when it has begun to train; before that it is lost.
+        lost = told["hit"] == "part" and told["code"] == LOST and f"was ended by {number.name}" in text
+        if told["code"] != CODES[number] and not (told["code"] == 0 and done) and not lost:
             found.append(f"exit code {told['code']}")
         if told["hung"] or told["after"] > WITHIN_S:
             found.append(f"it took {told['after']:.1f} s to end")
@@ -177,7 +188,7 @@ class Signals:
             state = json.loads((run / "status.json").read_text())["state"]
             if f"glia resume {run}" not in text and newest(run)[0] >= 0:
                 found.append("it does not say how to go on")
-            if state != "stopped" and "glia: stopped" not in text:
+            if state != ("failed" if lost else "stopped") and "glia: stopped" not in text:
                 found.append(f"its state is {state}")
         end = "finished all the same" if done else "before the run began" if not begun else "resumable"
         self.ends[end] += 1

@@ -131,15 +131,18 @@ class Update:
         seen = self.world.combine(self.model, weights_of(self.model, self.optimizer), seen)
         if not seen.odd:
             return seen, None
+        return seen, self._agreed(odd, at)
+
+    def _agreed(self, odd: NonFinite | None, at: Progress) -> NonFinite:
+        """One error of all processes: the first that names rows, or else the first. All must call this, once one saw."""
         lines = self.world.lines("" if odd is None else _told(odd))
-        rank = next(number for number, line in enumerate(lines) if line)
-        said = json.loads(lines[rank])
-        places = said["places"]
-        where = f"{said['where']} (process {rank})"
+        told = {rank: json.loads(line) for rank, line in enumerate(lines) if line}
+        rank = next((rank for rank, said in told.items() if said["places"]), min(told))
+        said = told[rank]
+        places, own = said["places"], said["places"] or len(told) < self.world.size
+        where = f"{said['where']} (process {rank})" if own else said["where"]
         value = float(said["value"])
-        return seen, NonFinite(
-            at.step, at.epoch, value, where, what=said["what"], rows=range(len(places)), batch=places
-        )
+        return NonFinite(at.step, at.epoch, value, where, what=said["what"], rows=range(len(places)), batch=places)
 
     def _noise(self, step: int) -> int:
         """Dropout at step t is a function of (seed, t), whatever was drawn before; and of the process."""
@@ -158,8 +161,11 @@ class Update:
         if self.clip is None and at.step % self.measure_every and math.isnan(norm):
             return
         bad = bad_gradient(self.model)
-        if bad is not None:
-            raise self._non_finite(at, group, *bad)
+        if bad is None:
+            return
+        odd = self._non_finite(at, group, *bad)
+        # The sum is the same in all processes, so all are here; whose rows spoilt it only one of them may know.
+        raise self._agreed(odd, at) if self.world.many else odd
 
     def _non_finite(self, at: Progress, group: list[Any], what: str, value: float, where: str) -> NonFinite:
         said, rows = blame([_inputs(batch) for batch in group])
@@ -208,7 +214,7 @@ def _places(group: list[Any]) -> list[int]:
 def _told(odd: NonFinite) -> str:
     """What the other processes need of an error, in few bytes."""
     places = [odd.batch[row] for row in odd.rows[:20]] if odd.batch else []
-    return json.dumps({"what": odd.what, "value": str(odd.value), "where": odd.where[:300], "places": places})
+    return json.dumps({"what": odd.what[:100], "value": str(odd.value), "where": odd.where[:250], "places": places})
 
 
 def rows_of(batch: Any) -> int:

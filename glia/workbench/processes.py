@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import wraps
@@ -257,7 +257,9 @@ def together(
                 session.world.from_first(part)
             yield
             us.store.set("trained", "yes")
-        except BaseException:
+        except BaseException as error:
+            with suppress(RuntimeError):  # where nobody keeps the store any more, nobody waits either
+                session.world.failed(error)
             us.kill()
             raise
     except LostProcess as error:

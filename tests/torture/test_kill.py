@@ -20,7 +20,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_the_one_that_was_not(tmp_p
     result = kill.run(kill.SMALL, tmp_path, lambda line: None)
     assert not result.failed, "\n".join(result.failed)
     assert result.tried == kill.SMALL
-    assert int(result.figures["killed inside a save"]) > 3 and int(result.figures["runs completed"]) > 3
+    assert int(result.figures["killed inside a save"]) and int(result.figures["runs completed"]) >= 8
 
 
 def test_nothing_is_computed_before_a_fork(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
