@@ -19,11 +19,14 @@ from glia.data.task import Task
 from glia.errors import GliaError
 from glia.models.build import build
 from glia.optim.average import Average
+from glia.runs.folder import RunFolder
+from glia.training.adversarial import adversarial
 from glia.training.nonfinite import NonFinite
 
 RANK = int(os.environ["RANK"])
 SIZE = int(os.environ["WORLD_SIZE"])
 FOUND: dict[str, Any] = {}
+FAR = 35  # a row that is in process 1's share
 
 
 def table(rows: int) -> Batches:
@@ -64,10 +67,14 @@ def run(name: str, model: nn.Module, data: Any, **options: Any) -> nn.Module:
     FOUND[name] = {
         "losses": [m.loss for m in moments if m.kind == "step"],
         "figures": [list(m.figures.values()) for m in moments if m.kind == "epoch"],
-        "hash": hashlib.sha256(b"".join(v.numpy().tobytes() for v in model.state_dict().values())).hexdigest(),
+        "hash": hash_of(model),
         "weights": [v.flatten().tolist() for v in model.parameters()][0],
     }
     return model
+
+
+def hash_of(model: nn.Module) -> str:
+    return hashlib.sha256(b"".join(v.numpy().tobytes() for v in model.state_dict().values())).hexdigest()
 
 
 def error_of(name: str, *given: Any, **options: Any) -> None:
@@ -126,6 +133,51 @@ def ends() -> None:
     FOUND["stopped-early"] = len([m for m in glia.fit(mlp(), data, epochs=60, lr=0.1, patience=3) if m.kind == "epoch"])
 
 
+def gradients() -> None:
+    """Not finite in process 1 alone, while its loss is; with and without a row that shows why."""
+
+    def spoils(model: nn.Module, batch: Any) -> Tensor:
+        loss = nn.functional.cross_entropy(model(batch.inputs.clamp(-1, 1)), batch.targets)
+        return loss + (0 * model[0].weight).sqrt().sum() if RANK == 1 else loss
+
+    def counts(model: nn.Module, batch: Any) -> Tensor:
+        model.seen += float("nan") if RANK == 0 else 1.0
+        return nn.functional.cross_entropy(model(batch.inputs), batch.targets)
+
+    error_of("bad-gradient", mlp(), table(40), step=spoils)
+    far = table(40)
+    far.inputs[FAR, 0] = torch.inf
+    error_of("bad-row", mlp(), far, step=spoils, batch_size=40)
+    model = mlp()
+    model.register_buffer("seen", torch.zeros(()))
+    error_of("bad-buffer", model, table(40), step=counts)
+
+
+def whole_runs(folder: Path) -> None:
+    """Through `glia.train`: kinds of network and of training that are more than a network and a loss."""
+    folder.mkdir(exist_ok=True)
+    source = folder / "rows.csv"
+    if RANK == 0:
+        x = torch.randn(120, 3, generator=torch.Generator().manual_seed(0))
+        lines = [f"{a:.3f},{b:.3f},{c:.3f},{'yes' if a * b + c > 0 else 'no'}" for a, b, c in x.tolist()]
+        source.write_text("\n".join(["a,b,c,answer", *lines]))
+    quick = {"doctor": False, "baselines": False, "threads": 1, "workers": 0, "dropout": 0.0, "patience": 0}
+    settings = {"target": "answer", "runs": folder, "epochs": 3, "batch_size": 20, "lr": 0.01, **quick}
+    for name, more in {"folds": {}, "tabm": {}, "mlp": {"hidden": [8], "swa": 0.5}}.items():
+        done = glia.train(source, model=name, name=name, **settings, **more)
+        history = RunFolder.open(done.folder).history()
+        told = {"losses": history["train_loss"], "figures": list(history.values())}
+        FOUND[f"{name}-run"] = told | {"hash": hash_of(done.model)}
+
+
+def players() -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randint(0, 256, (32, 1, 16, 16), generator=generator).to(torch.uint8)
+    facts = ImageFacts(1, 16, 16, (0.5,), (0.25,), rows=32)
+    model = build("dcgan", facts, Task("own", ()), latent=6, width=4)
+    run("gan", model, Batches(x, torch.zeros(32).long(), torch.arange(32)), step=adversarial(), batch_size=8)
+
+
 def torch_s_own() -> None:
     """The same 160 rows in batches of 20, each half its own process's."""
     data = table(160)
@@ -148,8 +200,11 @@ if __name__ == "__main__":
     if SIZE > 1:
         dist.init_process_group("gloo")
     equal_trainings()
+    whole_runs(Path(sys.argv[1]).with_name(str(SIZE)))
     if SIZE > 1:
+        players()
         ends()
+        gradients()
         torch_s_own()
         dist.destroy_process_group()
     Path(sys.argv[1]).write_text(json.dumps(FOUND))
