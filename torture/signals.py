@@ -174,7 +174,8 @@ class Signals:
         done, begun = finished(run), (run / "recipe.toml").exists()
         # The other of two processes listens from when it has begun to train; before that it is lost.
         lost = told["hit"] == "part" and told["code"] == LOST and f"was ended by {number.name}" in text
-        if told["code"] != CODES[number] and not (told["code"] == 0 and done) and not lost:
+        early = not begun and told["code"] == -number  # while Python starts, nobody listens yet
+        if told["code"] != CODES[number] and not (told["code"] == 0 and done) and not lost and not early:
             found.append(f"exit code {told['code']}")
         if told["hung"] or told["after"] > WITHIN_S:
             found.append(f"it took {told['after']:.1f} s to end")

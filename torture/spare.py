@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 
 from glia.workbench import processes
 from glia.workbench.worker import work
@@ -41,7 +42,8 @@ class Spare:
             "MASTER_ADDR": processes.HERE,
             "MASTER_PORT": port,
         }
-        os.write(self._mouth, json.dumps({name: str(value) for name, value in told.items()}).encode())
+        with suppress(BrokenPipeError):  # it was killed before; `poll` will tell
+            os.write(self._mouth, json.dumps({name: str(value) for name, value in told.items()}).encode())
         os.close(self._mouth)
         return self
 

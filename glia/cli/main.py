@@ -304,6 +304,9 @@ def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "1500")
     try:
         app()
+    except KeyboardInterrupt:  # before a verb began; from then on verbs say for themselves what is kept
+        typer.echo("glia: stopped", err=True)
+        sys.exit(130)
     except GliaError as error:
         # Of the processes that torchrun starts the first one speaks, unless it is the one that was lost.
         if os.environ.get("RANK", "0") == "0" or getattr(error, "rank", None) == 0:

@@ -134,7 +134,7 @@ class Update:
         return seen, self._agreed(odd, at)
 
     def _agreed(self, odd: NonFinite | None, at: Progress) -> NonFinite:
-        """One error of all processes: the first that names rows, or else the first. All must call this, once one saw."""
+        """One error of all processes, the first that names rows or else the first; all call this once one has one."""
         lines = self.world.lines("" if odd is None else _told(odd))
         told = {rank: json.loads(line) for rank, line in enumerate(lines) if line}
         rank = next((rank for rank, said in told.items() if said["places"]), min(told))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from glia.cli import main
 from torture import signals
 
 
@@ -86,3 +87,12 @@ def test_ctrl_c_in_the_preparation_is_one_line(tmp_path: Path) -> None:
     if child.returncode != 2:  # a source that is no plain file may be refused at once
         assert (child.returncode, said) == (130, "glia: stopped\n")
     assert "Traceback" not in said
+
+
+def test_ctrl_c_before_a_verb_has_begun_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(main, "app", lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(SystemExit) as end:
+        main.main()
+    assert (end.value.code, capsys.readouterr().err) == (130, "glia: stopped\n")
