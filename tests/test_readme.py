@@ -42,6 +42,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "new_reviews.csv").write_text("\n".join(["review", *spoken[:5]]) + "\n")
     hours = [f"2024-01-{1 + h // 24:02d} {h % 24:02d}:00,{50 + 10 * np.sin(h / 3.82):.2f}" for h in range(400)]
     (folder / "load.csv").write_text("\n".join(["when,load", *hours]) + "\n")
+    words = {"one": "eins", "two": "zwei", "old": "alte", "dog": "Hund", "cat": "Katze", "sees": "sieht"}
+    texts = [rng.choice(list(words), 4).tolist() for _ in range(60)]
+    for name, rows in (("train", texts), ("letter", texts[:3])):
+        (folder / f"{name}.en").write_text("".join(" ".join(row) + "\n" for row in rows))
+        (folder / f"{name}.de").write_text("".join(" ".join(words[word] for word in row) + "\n" for row in rows))
+    (folder / "letter.de").unlink()
     shutil.copytree(folder / "photos" / "dark", folder / "more_photos")
     shutil.copy(Path(__file__).parent / "scripts" / "embedding_bag.py", folder / "train.py")
     return folder

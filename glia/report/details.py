@@ -30,13 +30,15 @@ def _example(run: RunFiles, item: Json) -> dict[str, Any]:
     share = number(item.get("share"))
     loss = number(item.get("loss"))
     told = set(names_of(run.task.get("targets")))  # the targets stand above the cells already
-    cells = [(str(name), clip(plain(value), 40) or "–") for name, value in mapping_of(item.get("cells")).items()]
+    wide = 300 if run.task.get("kind") == "translate" else 40
+    cells = [(str(name), clip(plain(value), wide) or "–") for name, value in mapping_of(item.get("cells")).items()]
     text = clip(plain(item.get("text") or ""), 40)  # shown whole, with its words marked
     cells = [(name, cell) for name, cell in cells if name not in told and not (text and cell == text)]
+    most = 300 if run.task.get("kind") == "translate" else 60
     return {
         "name": str(item.get("name", "")),
-        "target": clip(_answer(item.get("target")), 60),
-        "predicted": clip(_answer(item.get("predicted")), 60),
+        "target": clip(_answer(item.get("target")), most),
+        "predicted": clip(_answer(item.get("predicted")), most),
         "wrong": run.task.get("kind") == "classify" and item.get("target") != item.get("predicted"),
         "share": percent(share) if share is not None else "",
         "loss": digits(loss, 3) if loss is not None else "",

@@ -9,6 +9,7 @@ from glia.report.language import language_plots
 from glia.report.plot import Frame, Mark, Plot, Series, draw
 from glia.report.read import Floats, Json, mapping_of, number, rows_of
 from glia.report.svg import Axis, fitted
+from glia.report.translation import translation_plots
 from glia.report.words import clip, count, percent
 
 MOST_CLASSES = 24  # a larger confusion matrix is told by its largest errors alone
@@ -25,6 +26,8 @@ def evaluation_plots(curves: Json, part: str) -> list[Plot]:
         return forecast_plots(curves, part)
     if curves.get("kind") == "language":
         return language_plots(curves, part)
+    if curves.get("kind") == "translate":
+        return translation_plots(curves, part)
     plots = [_areas(curves, "roc", part), _areas(curves, "pr", part), _calibration(curves, part)]
     for i, target in enumerate(rows_of(curves.get("targets"))):
         plots += [_against_truth(target, f"{part}-{i}"), _residuals(target, f"{part}-{i}")]

@@ -15,6 +15,7 @@ from glia.report.language import samples
 from glia.report.plot import Plot
 from glia.report.read import RunFiles, mapping_of, number, read_run
 from glia.report.training import training_plots
+from glia.report.translation import attention_maps
 from glia.report.words import count
 
 
@@ -79,8 +80,9 @@ def _parts(run: RunFiles) -> list[dict[str, Any]]:
             "classes": evaluation.class_table(curves),
             "plots": evaluation.evaluation_plots(curves, part),
             "said": transcription.transcripts(curves),
+            "maps": attention_maps(curves),
         }
-        if any(shown[what] for what in ("confusion", "classes", "plots", "said")):
+        if any(shown[what] for what in ("confusion", "classes", "plots", "said", "maps")):
             found.append(shown)
     return [one for one in found if one["key"] != "train"] or found
 
