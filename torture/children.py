@@ -60,9 +60,12 @@ class Children:
         self._process.wait()  # it ends with its input, and no child of it outlives MOST_SECONDS
         self._process.stdout.close()  # type: ignore[union-attr]
 
-    def ask(self, words: list[str], folder: Path, *, whole: bool = False) -> Answer:
-        """`glia` with these words, in `folder`. whole: train too; otherwise training ends when all files are read."""
-        told = json.dumps({"words": words, "folder": str(folder), "whole": whole})
+    def ask(self, words: list[str], folder: Path, *, whole: bool = False, largest_file: int = 0) -> Answer:
+        """`glia` with these words, in `folder`. whole: train too; otherwise training ends when all files are read.
+
+        largest_file: bytes beyond which the system refuses to write; 0: no limit.
+        """
+        told = json.dumps({"words": words, "folder": str(folder), "whole": whole, "largest_file": largest_file})
         self._process.stdin.write(told + "\n")  # type: ignore[union-attr]
         self._process.stdin.flush()  # type: ignore[union-attr]
         line = self._process.stdout.readline()  # type: ignore[union-attr]
@@ -80,12 +83,12 @@ def _serve() -> None:
         answers.flush()
 
 
-def _forked(words: list[str], folder: str, whole: bool) -> Answer:
+def _forked(words: list[str], folder: str, whole: bool, largest_file: int) -> Answer:
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         began = time.monotonic()
         child = os.fork()
         if child == 0:
-            _live(words, folder, whole, out.fileno(), err.fileno())
+            _live(words, folder, whole, largest_file, out.fileno(), err.fileno())
         ended = 0
         while not ended:
             ended, status, used = os.wait4(child, os.WNOHANG)
@@ -102,7 +105,7 @@ def _forked(words: list[str], folder: str, whole: bool) -> Answer:
     return Answer(code, said[0], said[1], used.ru_utime + used.ru_stime, seconds, used.ru_maxrss / 1024)
 
 
-def _live(words: list[str], folder: str, whole: bool, out: int, err: int) -> None:
+def _live(words: list[str], folder: str, whole: bool, largest_file: int, out: int, err: int) -> None:
     """The child: what `python -m glia` would do, in a process that is small and short-lived by law."""
     code = 1
     try:
@@ -113,6 +116,8 @@ def _live(words: list[str], folder: str, whole: bool, out: int, err: int) -> Non
         held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (held + MOST_BYTES, held + MOST_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if largest_file:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
         os.chdir(folder)
         sys.argv = ["glia", *words]
         _run(whole)

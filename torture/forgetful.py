@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -63,7 +64,8 @@ def _apply(names: dict[str, File | Folder], change: tuple[str | None, str | None
 class Forgetful:
     """Stands in for `os` in a module that writes below `root`; does the work there, and remembers what is durable.
 
-    kill_at: that many operations from now the process dies. muted: the fsync that is left out.
+    kill_at: that many operations from now the process dies; fsyncs_only: counted by fsyncs, before which most is at
+    stake. muted: the fsync that is left out.
     """
 
     def __init__(self, root: Path, muted: Site | None = None):
@@ -71,15 +73,15 @@ class Forgetful:
         self.tree, self.open_files = Folder(), dict[int, File | Folder]()
         self.sites: set[Site] = set()
         self.kill_at: int | None = None
-        self.dead = False
+        self.fsyncs_only = self.dead = False
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
 
-    def _count(self) -> None:
-        if self.kill_at is not None:
+    def _count(self, *, fsync: bool = False) -> None:
+        if self.kill_at is not None and (fsync or not self.fsyncs_only):
             self.kill_at -= 1
             self.dead = self.dead or self.kill_at < 0
         if self.dead:
@@ -124,7 +126,7 @@ class Forgetful:
         os.ftruncate(handle, length)
 
     def fsync(self, handle: int) -> None:
-        self._count()
+        self._count(fsync=True)
         site = _site()
         self.sites.add(site)
         if site == self.muted or handle not in self.open_files:
@@ -176,17 +178,28 @@ class Forgetful:
                 if Path(os.readlink(f"/proc/self/fd/{handle}")).is_relative_to(self.root):
                     os.close(handle)
         self.open_files.clear()
-        self.dead, self.kill_at = False, None
+        self.dead, self.kill_at, self.fsyncs_only = False, None, False
 
     def lose_power(self, random: Random) -> None:
         """All processes end, and of what was not synced a part that `random` chooses is there afterwards."""
+        for _ in self.losses(random, 1):
+            pass
+
+    def losses(self, random: Random, count: int) -> Iterator[None]:
+        """The same, `count` times from where it stands now: each time that it yields, another part is there."""
         self.restart()
+        trees = [self._left(random) for _ in range(count)]
+        for tree in trees:
+            self.tree = tree
+            shutil.rmtree(self.root)
+            _materialise(tree, self.root)
+            yield
+
+    def _left(self, random: Random) -> Folder:
         keep = random.choice((0.0, 0.0, 1.0, 0.5, 0.5, 0.9, 0.1))
         tree = self._survives(self.tree, self.root, keep, random, {})
         assert isinstance(tree, Folder)
-        self.tree = tree
-        shutil.rmtree(self.root)
-        _materialise(tree, self.root)
+        return tree
 
     def _survives(
         self, node: File | Folder, path: Path | None, keep: float, random: Random, seen: dict[int, File | Folder]

@@ -5,6 +5,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import product
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,8 +26,10 @@ NAME = "power loss"
 PROMISE = "what a save acknowledged survives every loss of power, and no single fsync can be left out"
 SMALL, LARGE = 200, 10_000
 ACTIONS = ("checkpoint", "model", "plain", "file", "rows", "log", "begin")
-_LONGEST = {"checkpoint": 45, "model": 45, "plain": 30, "file": 16, "rows": 20, "log": 20, "begin": 12}
+_LONGEST = {"checkpoint": 45, "model": 45, "plain": 30, "file": 16, "rows": 20, "log": 20, "begin": 12, "tidy": 16}
 """File operations of an action, about: where kills are drawn from."""
+_SOON = 30  # histories that find most fsyncs that are left out
+_OUTCOMES = 16  # of a loss of power in the middle of tidying up that are looked at
 
 
 class Violated(AssertionError):
@@ -42,6 +46,7 @@ class History:
         self.place, self.os = place, Forgetful(place, muted)
         self.run = place / "deep" / "runs" / "run"
         self.version, self.step = 0, 0
+        self.then: int | None = None  # operations after which who tidies up next loses power
         self.may_be: dict[str, set[Any]] = {}
         self.log: disk.Log | None = None
         self.lines, self.synced = list[bytes](), 0  # of the log: as appended; how many are acknowledged
@@ -53,10 +58,12 @@ class History:
         with patch.object(disk, "os", self.os):
             yield
 
-    def act(self, action: str, random: Random, kill_at: int | None = None, *, power: bool = False) -> None:
+    def act(
+        self, action: str, random: Random, kill_at: int | None = None, *, fsyncs_only: bool = False, power: bool = False
+    ) -> None:
         """Do one thing, or be killed (or lose power) after `kill_at` operations of it; then look at what there is."""
         self.version += 1
-        self.os.kill_at = kill_at
+        self.os.kill_at, self.os.fsyncs_only = kill_at, fsyncs_only
         try:
             with self._ours():
                 getattr(self, f"_{action}")(random)
@@ -79,21 +86,35 @@ class History:
         shutil.rmtree(self.place)
 
     def _end(self, random: Random, *, power: bool) -> None:
-        self.log = None
-        if power:
-            self.os.lose_power(random)
-        else:
-            self.os.restart()
-        if not self.run.is_dir():
-            raise Violated("the run's own folder is gone")
-        self._look("at once")
-        with self._ours(), RunFolder(self.run).writing():
-            pass
+        self.log, outcomes = None, 1
+        while True:
+            if power:
+                for _ in self.os.losses(random, outcomes):
+                    self._look("at once")
+            else:
+                self.os.restart()
+                self._look("at once")
+            if self._tidied():
+                break
+            power, outcomes = True, _OUTCOMES
         self._look("after tidying")
         here = [*self.run.glob(".*"), *self.run.glob("checkpoints/.*")]
         left = [path for path in here if path.name.startswith((".tmp", ".old")) or path.suffix == ".tmp"]
         if left:
             raise Violated(f"left behind by what was killed: {left}")
+
+    def _tidied(self) -> bool:
+        """What the next process does first; False where that was cut off too."""
+        self.os.kill_at = self.then
+        try:
+            with self._ours(), RunFolder(self.run).writing():
+                pass
+        except Killed:
+            return False
+        finally:
+            self.then = None
+        self.os.kill_at = None
+        return True
 
     def _save(self, what: str, value: Any, save: Callable[[], Any]) -> None:
         self.may_be.setdefault(what, {None}).add(value)
@@ -155,6 +176,8 @@ class History:
 
     def _look(self, when: str) -> None:
         """Compare what there is with what there may be; what is found now is durable from now on only if it was."""
+        if not self.run.is_dir():
+            raise Violated("the run's own folder is gone")
         alarms = [f"{one.name}: {one.why}" for one in verify(self.run) if one.state == "damaged"]
         if alarms:
             raise Violated(f"a false alarm {when}: {alarms}")
@@ -201,6 +224,8 @@ def history(place: Path, seed: int, muted: Site | None = None, length: int = 12)
             if fate < 0.4:
                 one.act(action, random)
             else:
+                if random.random() < 0.3:
+                    one.then = random.randrange(_LONGEST["tidy"])
                 one.act(action, random, random.randrange(_LONGEST[action]), power=fate < 0.7)
             if random.random() < 0.4:
                 one.lose_power(random)
@@ -210,16 +235,37 @@ def history(place: Path, seed: int, muted: Site | None = None, length: int = 12)
     return one.os.sites
 
 
+def cut_twice(place: Path, action: str, at: int, then: int, seed: int, muted: Site) -> None:
+    """Killed at fsync number `at` of a save, if it comes so far, and then without power after `then` operations of
+    tidying up.
+    """
+    one, random = History(place, muted), Random(seed)
+    try:
+        one.act(action, random)
+        one.act(action, random)
+        one.then = then
+        one.act(action, random, at, fsyncs_only=True)
+        for _ in one.os.losses(random, _OUTCOMES):
+            one._look("at once")
+    finally:
+        one.close()
+
+
 def mutants(place: Path, sites: set[Site], tries: int) -> dict[Site, int | None]:
     """For each fsync, left out: after how many histories that was found out; None when it never was."""
+    drawn = [partial(history, place, seed) for seed in range(tries)]
+    # Late in a save most is renamed and not yet durable; a checkpoint that was not cut off has deleted an older one.
+    cuts = [*product(("checkpoint",), (99,), (0,), range(8)), *product(("file",), (4, 5), range(6, 12), range(4))]
+    cuts += product(("model",), (8, 9), range(2, 12), range(2))
+    again = [partial(cut_twice, place, *cut) for cut in cuts]
     found: dict[Site, int | None] = {}
     for site in sorted(sites):
         found[site] = None
-        for seed in range(tries):
+        for number, one in enumerate([*drawn[:_SOON], *again, *drawn[_SOON:]], 1):
             with contextlib.suppress(Violated):
-                history(place, seed, muted=site)
+                one(muted=site)
                 continue
-            found[site] = seed + 1
+            found[site] = number
             break
     return found
 

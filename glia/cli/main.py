@@ -157,7 +157,10 @@ def report(run: RunArgument) -> None:
 
 @app.command()
 def verify(run: RunArgument) -> None:
-    """Compare every file of a run with what was written there: whole, damaged, changed since, or unknown."""
+    """Compare every file of a run with what was written there; exit code 2 where one is damaged or missing.
+
+    Also told: changed (made from the run, and edited since), derived (it can be made again), unknown (not glia's).
+    """
     from glia.cli import verify as verb
 
     verb.run(run)

@@ -3,12 +3,13 @@
 from collections import Counter
 from pathlib import Path
 
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from glia.cli.screen import Console
 from glia.errors import DamagedError
 
-STYLES = {"whole": "green", "changed": "yellow", "unknown": "dim", "damaged": "red"}
+STYLES = {"whole": "green", "changed": "yellow", "derived": "dim", "unknown": "dim", "damaged": "red"}
 
 
 def run(path: Path) -> None:
@@ -19,7 +20,8 @@ def run(path: Path) -> None:
     found = verify(RunFolder.open(path).path)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for verdict in found:
-        table.add_row(f"[{STYLES[verdict.state]}]{verdict.state}[/]", verdict.name, f"[dim]{verdict.why}[/]")
+        state = f"[{STYLES[verdict.state]}]{verdict.state}[/]"
+        table.add_row(state, escape(verdict.name), f"[dim]{escape(verdict.why)}[/]")
     Console(highlight=False).print(table)
     counts = Counter(verdict.state for verdict in found)
     if counts["damaged"]:

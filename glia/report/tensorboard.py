@@ -3,6 +3,7 @@
 import math
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,11 @@ def tensorboard(folder: Path, rhythm: int, tell: Callable[[str], None]) -> Calla
         from torch.utils.tensorboard.writer import SummaryWriter
     except ImportError:
         raise GliaError("tensorboard is not installed", hint='pip install "glia[tensorboard]"') from None
-    writer: Any = SummaryWriter(str(folder / "tensorboard"))
+    try:
+        writer: Any = SummaryWriter(str(folder / "tensorboard"))
+    except OSError as error:
+        tell(f"TensorBoard files are not written: {error}")
+        return lambda moment: None
 
     def watch(moment: Moment) -> None:
         nonlocal writer
@@ -31,11 +36,16 @@ def tensorboard(folder: Path, rhythm: int, tell: Callable[[str], None]) -> Calla
             tell(f"TensorBoard files are not written any more: {error}")
             writer = None
         if moment.last and writer is not None:
-            writer.close()
+            _close(writer)
 
     # A writer has a thread and a file of its own; a run that is stopped or fails has no last Moment.
-    weakref.finalize(watch, writer.close)
+    weakref.finalize(watch, _close, writer)
     return watch
+
+
+def _close(writer: Any) -> None:
+    with suppress(OSError):  # told already
+        writer.close()
 
 
 def _write(writer: Any, moment: Moment, rhythm: int) -> None:

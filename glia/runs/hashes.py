@@ -5,6 +5,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from glia import disk
+from glia.runs import seals
 from glia.runs.packing import tensors_in
 
 NAME = "hashes.jsonl"
@@ -45,16 +47,15 @@ class Hashes:
 
     A line more is left out where hashing would take more than `SHARE` of the time since the run began, and `FREE_S`;
     so it hangs on the clock which steps have a line, never what a line holds. first: the model's state before the first
-    step; None for a run that goes on, whose lines after step `kept` are then dropped.
+    step; None for a run that goes on, whose lines after step `kept` are then dropped. Raises DamagedError when those
+    that were sealed are not there any more.
     """
 
     def __init__(self, folder: Path, epochs: int, first: dict[str, Any] | None, kept: int = 0):
-        path = folder / NAME
-        old = _lines(path) if first is None else []
-        whole = [line for line in old if line.get("step", 0) <= kept]
-        if path.exists():
-            disk.write_file(path, "".join(json.dumps(line) + "\n" for line in whole))
-        self.log = disk.Log(path)
+        old = _lines((folder / NAME).read_bytes()) if first is None and (folder / NAME).is_file() else []
+        whole = [line for line, _ in takewhile(lambda one: one[0]["step"] <= kept, old)]
+        keep = seals.cut(folder, NAME, old[len(whole) - 1][1] if whole else 0)
+        self.log = disk.Log(folder / NAME, keep_bytes=keep)
         self.rhythm = max(1, math.ceil(epochs / LINES))
         self.names: list[str] = next((line["names"] for line in reversed(whole) if "names" in line), [])
         self.last = max((line.get("step", -1) for line in whole), default=-1)
@@ -90,28 +91,31 @@ class Hashes:
 
 
 def read(folder: Path) -> dict[int, dict[str, str]]:
-    """The hashes of a run by step (0: before the first), each by the tensor's place; what is damaged is left out."""
+    """The hashes of a run by step (0: before the first), each by the tensor's place.
+
+    Raises DamagedError: a changed hash would pass for a run that went another way.
+    """
     found: dict[int, dict[str, str]] = {}
     names: list[str] = []
-    for line in _lines(folder / NAME):
+    for line, _ in _lines(seals.checked(folder, NAME) or b""):
         names = line.get("names", names)
         if len(line.get("hashes", ())) == len(names) > 0:
             found[line["step"]] = dict(zip(names, line["hashes"], strict=True))
     return found
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines; a kill may have cut the last one short."""
-    found: list[dict[str, Any]] = []
-    if path.is_file():
-        for text in path.read_bytes().splitlines():
-            try:
-                line = json.loads(text)
-            except (ValueError, RecursionError):
-                break
-            if not isinstance(line, dict) or not isinstance(line.get("step"), int):
-                break
-            if not all(isinstance(line.get(key, []), list) for key in ("names", "hashes")):
-                break
-            found.append(line)
+def _lines(content: bytes) -> list[tuple[dict[str, Any], int]]:
+    """The whole lines, each with where it ends; a kill may have cut the last one short."""
+    found, end = list[tuple[dict[str, Any], int]](), 0
+    for text in content.splitlines(keepends=True):
+        end += len(text)
+        try:
+            line = json.loads(text) if text.endswith(b"\n") else None
+        except (ValueError, RecursionError):
+            break
+        if not isinstance(line, dict) or not isinstance(line.get("step"), int):
+            break
+        if not all(isinstance(line.get(key, []), list) for key in ("names", "hashes")):
+            break
+        found.append((line, end))
     return found

@@ -72,6 +72,7 @@ def note(run: Path, logs: Sequence[disk.Log] = (), folder: str | None = None, in
 def cut(run: Path, name: str, keep: int) -> int:
     """Allow a log to be cut back to `keep` bytes; the length that is there to keep, 0 where the file was taken away.
 
+    What was not sealed before waits for the next `note`: it may not be durable yet.
     Raises DamagedError when what is there is not what was written.
     """
     path = run / name
@@ -84,7 +85,8 @@ def cut(run: Path, name: str, keep: int) -> int:
             hint = "move it away: training then goes on, and its earlier lines are lost"
             raise DamagedError(error.what, got=error.got, hint=hint) from None
     with _changing(run) as listed:
-        listed[name] = {"bytes": keep, "sha256": hashlib.sha256(kept[:keep]).hexdigest()}
+        sealed = min(keep, listed.get(name, {}).get("bytes", 0))
+        listed[name] = {"bytes": sealed, "sha256": hashlib.sha256(kept[:sealed]).hexdigest()}
         disk.write_file(run / SEALS, disk.signed(listed))
     return keep
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,13 +11,14 @@ from glia import disk
 from glia.errors import DamagedError
 from glia.runs import seals
 
-DERIVED = ("report.html",)
-"""Made from the other files, and at any time again: a person may edit or delete them."""
+DERIVED = ("report.html", "tensorboard/*", "*.onnx", "*.onnx.data", "*.pt2")
+"""Made from the run, and at any time again: a person may edit or delete them."""
 _FOLDERS = ("model", "predictions", "checkpoints/step-*")
 
 
 class Verdict(NamedTuple):
-    """Of one file. state: "whole", "damaged", "changed" (derived, and edited since) or "unknown" (never sealed)."""
+    """Of one file. state: "whole", "damaged", "changed" (derived, and edited since), "derived" (never sealed, for
+    it can be made again) or "unknown" (none of glia's files)."""
 
     name: str
     state: str
@@ -48,13 +50,17 @@ def verify(run: Path, *, checkpoints: bool = True) -> list[Verdict]:
         name = path.relative_to(run).as_posix()
         hidden = any(part.startswith(".") for part in path.relative_to(run).parts)
         if path.is_file() and name not in told and not hidden and (checkpoints or not name.startswith("checkpoints/")):
-            found.append(Verdict(name, "unknown", "never sealed"))
+            found.append(Verdict(name, *(("derived", "") if _derived(name) else ("unknown", "never sealed"))))
     return sorted(found)
 
 
 def damaged(run: Path, *, checkpoints: bool = True) -> list[str]:
     """Names of the files that are not what was written."""
     return [verdict.name for verdict in verify(run, checkpoints=checkpoints) if verdict.state == "damaged"]
+
+
+def _derived(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in DERIVED)
 
 
 def _was_sealed(run: Path) -> bool:
@@ -72,7 +78,7 @@ def _sealed(run: Path, name: str, listed: seals.Listed) -> Verdict:
     try:
         content = seals.checked(run, name)
     except DamagedError as error:
-        return Verdict(name, "changed" if name in DERIVED else "damaged", str(error.got))
+        return Verdict(name, "changed" if _derived(name) else "damaged", str(error.got))
     if content is None:
         return Verdict(name, "whole", "not there yet")
     beyond = len(content) - listed[name].get("bytes", len(content))

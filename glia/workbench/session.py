@@ -26,7 +26,7 @@ from glia.optim import build as build_optim
 from glia.optim import clip, schedules
 from glia.optim.average import Average, mean_from
 from glia.recipe import Recipe
-from glia.runs import checkpoint, hashes, seals
+from glia.runs import checkpoint, seals
 from glia.runs.folder import RunFolder
 from glia.runs.hashes import Hashes
 from glia.training.feed import Feed
@@ -220,7 +220,6 @@ class Recorder:
         kept = seals.cut(folder, "chart.jsonl", kept)
         self.chart, self.clock = Log(folder / "chart.jsonl", keep_bytes=kept), Log(folder / "clock.jsonl")
         epochs = session.recipe.train.epochs or 1
-        seals.cut(folder, hashes.NAME, 0)  # what of it is kept is for `Hashes` to say
         if start is None:
             self.hashes = Hashes(folder, epochs, session.model.state_dict())
         else:

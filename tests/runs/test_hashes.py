@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from glia.runs import hashes
+from glia.errors import DamagedError
+from glia.runs import hashes, seals
 from glia.runs.hashes import Hashes
+from glia.runs.verify import damaged
 
 
 def state(*, shift: float = 0.0) -> dict[str, Any]:
@@ -51,6 +53,26 @@ def test_what_is_written_is_read_and_a_kill_takes_the_last_line_at_most(tmp_path
     again.take(2, 9, lambda: state(shift=1.0), last=True)
     again.close()
     assert hashes.read(tmp_path) == found
+
+
+def test_a_changed_hash_is_damage_and_not_another_run(tmp_path: Path) -> None:
+    writer, path = Hashes(tmp_path, 2, state()["model"]), tmp_path / hashes.NAME
+    writer.take(1, 5, state, last=True)
+    writer.take(2, 9, state, last=True)
+    seals.note(tmp_path, (writer.log,))
+    writer.close()
+    Hashes(tmp_path, 2, None, kept=5).close()  # a run that goes on; nothing of it is sealed yet, but what is kept is
+    whole = path.read_bytes()
+    assert list(hashes.read(tmp_path)) == [0, 5] and damaged(tmp_path) == []
+    path.write_bytes(whole.replace(b'"hashes": ["', b'"hashes": ["f', 1))
+    assert damaged(tmp_path) == [hashes.NAME]
+    with pytest.raises(DamagedError, match=r"hashes\.jsonl is damaged"):
+        hashes.read(tmp_path)
+    with pytest.raises(DamagedError, match="move it away"):
+        Hashes(tmp_path, 2, None, kept=5)
+    path.unlink()
+    Hashes(tmp_path, 2, None, kept=5).close()
+    assert hashes.read(tmp_path) == {} and damaged(tmp_path) == []
 
 
 def test_hashing_takes_its_share_of_the_time_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

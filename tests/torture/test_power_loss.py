@@ -55,7 +55,7 @@ TestPowerLoss.settings = settings(max_examples=40, stateful_step_count=20, deadl
 def test_every_fsync_is_needed() -> None:
     """Each place that asks for an fsync, left out, must lose something in one of the histories."""
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
-        sites = set().union(*(power_loss.history(Path(folder, "disk"), seed) for seed in range(60)))
+        sites = set().union(*(power_loss.history(Path(folder, "disk"), seed) for seed in range(40)))
         assert len(sites) >= 15
         found = power_loss.mutants(Path(folder, "disk"), sites, 400)
     assert all(found.values()), [site for site, at in found.items() if not at]
