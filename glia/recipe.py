@@ -90,6 +90,12 @@ class Data(_Settings):
     test_share: Share = Field(0.2, description="share of all rows kept for the final test")
     group: str | None = Field(None, description="column whose equal values stay in one part")
     time: str | None = Field(None, description="column of time: train comes before valid, valid before test")
+    text: str | None = Field(None, description="column that holds the texts, where there are other columns too")
+    tokenizer: str = Field(
+        "auto", description="characters, words, bpe, wordpiece, or a tokenizer.json file; auto looks at the texts"
+    )
+    vocabulary: int | None = Field(None, gt=0, description="most tokens that a tokeniser learns")
+    text_length: int | None = Field(None, gt=0, description="tokens of a text that are read at most")
     horizon: int | None = Field(None, gt=0, description="steps to forecast; with it a table is one of series in time")
     window: int | None = Field(None, gt=0, description="steps of the past that a forecast looks back on")
     series: str | None = Field(None, description="column that names the series, where a table holds several")
