@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
-.PHONY: demo test test-frameworks check lint types format bench-accuracy bench-doctor bench-language bench-digits-gan bench-transfer bench-forecast bench-translation bench-series bench-texts bench-trials exam torture clean
+.PHONY: demo test test-frameworks check lint types format bench-accuracy bench-doctor bench-language bench-digits-gan bench-transfer bench-forecast bench-translation bench-series bench-texts bench-speech bench-trials exam torture clean
 
 demo: $(STAMPS)/dev
 	$(BIN)/glia train digits
@@ -60,6 +60,9 @@ bench-texts: $(STAMPS)/dev
 
 bench-translation: $(STAMPS)/dev
 	$(BIN)/python -m benchmarks.translation
+
+bench-speech: $(STAMPS)/dev
+	$(BIN)/python -m benchmarks.speech
 
 bench-trials: $(STAMPS)/dev
 	$(BIN)/python -m benchmarks.trials_together

@@ -4,7 +4,7 @@ Waves are floats (N, samples), shorter rows filled up at the end with NaN; every
 """
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -51,9 +51,11 @@ def mel_filters(
     top = rate / 2 if high is None else high
     if not 0 <= low < top <= rate / 2 or bands < 1:
         raise GliaError("mel bands", got=f"{bands} from {low:g} to {top:g} Hz", expected=f"within 0 to {rate / 2:g}")
-    ends = mel_of_hertz(torch.tensor([low, top], dtype=torch.float64), scale)
-    points = hertz_of_mel(torch.linspace(float(ends[0]), float(ends[1]), bands + 2, dtype=torch.float64), scale)
-    frequencies = torch.linspace(0, rate / 2, size // 2 + 1, dtype=torch.float64)
+    # On the CPU even where a network is built without memory (torch's meta device): steps depend on values here.
+    kind: dict[str, Any] = {"dtype": torch.float64, "device": "cpu"}
+    ends = mel_of_hertz(torch.tensor([low, top], **kind), scale)
+    points = hertz_of_mel(torch.linspace(float(ends[0]), float(ends[1]), bands + 2, **kind), scale)
+    frequencies = torch.linspace(0, rate / 2, size // 2 + 1, **kind)
     below, centre, above = (points[i : bands + i, None] for i in range(3))
     rising, falling = (frequencies - below) / (centre - below), (above - frequencies) / (above - centre)
     filters = torch.minimum(rising, falling).clamp_min(0)
@@ -81,8 +83,8 @@ class LogMel(nn.Module):
     ):
         super().__init__()
         self.bands, self.window, self.hop, self.size, self.least = bands, window, hop, size, least
-        self.register_buffer("shape", torch.hann_window(window), persistent=False)
-        self.register_buffer("filters", mel_filters(rate, size, bands, scale=scale), persistent=False)
+        self.register_buffer("shape", torch.hann_window(window))
+        self.register_buffer("filters", mel_filters(rate, size, bands, scale=scale))
 
     @classmethod
     def usual(cls, rate: int) -> "LogMel":
@@ -121,7 +123,7 @@ class Mfcc(nn.Module):
     def __init__(self, log_mel: LogMel, count: int = 13):
         super().__init__()
         self.log_mel = log_mel
-        self.register_buffer("turn", cosines(log_mel.bands)[:count], persistent=False)
+        self.register_buffer("turn", cosines(log_mel.bands)[:count])
 
     def forward(self, waves: Tensor) -> tuple[Tensor, Tensor]:
         bands, lengths = self.log_mel(waves)

@@ -65,3 +65,12 @@ def test_other_data_is_refused() -> None:
     with pytest.raises(GliaError, match="an mlp takes rows of numbers; got sound data"):
         build("mlp", FACTS, TASK)
     assert example(FACTS).shape == (2, 6000)
+
+
+def test_a_network_without_memory_takes_the_weights_of_one_that_has_it() -> None:
+    """As runs are opened: all that forward needs is among the weights."""
+    net = build("soundnet", FACTS, TASK, width=4).eval()
+    with torch.device("meta"):
+        empty = build("soundnet", FACTS, TASK, width=4).eval()
+    empty.load_state_dict(net.state_dict(), assign=True)
+    torch.testing.assert_close(empty(waves(900, 2000)), net(waves(900, 2000)))
