@@ -30,13 +30,13 @@ def spoken(text: str, seed: int) -> np.ndarray:
     pieces = []
     for sign in text:
         long = float(dice.uniform(0.08, 0.14))
-        pieces += [tone(TONES[sign], long) if sign in TONES else np.zeros(round(0.1 * 8000), np.float32)]
+        pieces += [tone(TONES[sign], long) if sign in TONES else np.zeros(round(0.2 * 8000), np.float32)]
         pieces.append(np.zeros(480, np.float32))
     wave = np.concatenate(pieces)
     return (wave + 0.01 * dice.normal(size=len(wave))).astype(np.float32)
 
 
-def speeches(root: Path, rows: int = 120) -> Path:
+def speeches(root: Path, rows: int = 240) -> Path:
     dice = np.random.default_rng(0)
     lines = []
     for i in range(rows):
@@ -52,7 +52,7 @@ def speeches(root: Path, rows: int = 120) -> Path:
 def run(tmp_path_factory: pytest.TempPathFactory) -> glia.Run:
     root = tmp_path_factory.mktemp("speech")
     return glia.train(
-        speeches(root), target="text", runs=root, epochs=14, width=32, depth=1, augment="none", lr=8e-3, batch_size=8,
+        speeches(root), target="text", runs=root, epochs=14, width=48, depth=1, augment="none", lr=4e-3, batch_size=8,
         tell=lambda line: None,
     )  # fmt: skip
 
