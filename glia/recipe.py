@@ -102,12 +102,6 @@ class Data(_Settings):
     covariates: Names = Field((), description="other columns of numbers that a forecast is shown")
     context: int | None = Field(None, gt=0, description="tokens that a language model reads at once")
     quantiles: Levels = Field((), description="quantiles to forecast, e.g. 0.1,0.5,0.9; otherwise one number")
-    text: str | None = Field(None, description="column that holds the texts, where there are other columns too")
-    tokenizer: str = Field(
-        "auto", description="characters, words, bpe, wordpiece, or a tokenizer.json file; auto looks at the texts"
-    )
-    vocabulary: int | None = Field(None, gt=0, description="most tokens that a tokeniser learns")
-    text_length: int | None = Field(None, gt=0, description="tokens of a text that are read at most")
     kinds: Kinds = Field({}, description="kinds of columns, e.g. age=number,zip=category")
     drop: Names = Field((), description="columns to leave out")
     header: bool | None = Field(None, description="whether the first line names the columns; worked out if not said")
