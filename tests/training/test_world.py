@@ -39,7 +39,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, 
             )
             for rank in range(size)
         ]
-        assert [one.wait(120) for one in running] == [0] * size
+        assert [one.wait(500) for one in running] == [0] * size
         found[size] = [json.loads((folder / f"{size}-{rank}.json").read_text()) for rank in range(size)]
     return found
 
