@@ -75,7 +75,8 @@ def test_two_processes_are_one(cases: Any, name: str) -> None:
     alone, together = cases[1][0][name], cases[2][0][name]
     assert len(alone["losses"]) == len(together["losses"]) >= 3
     torch.testing.assert_close(torch.tensor(together["losses"]), torch.tensor(alone["losses"]), rtol=1e-5, atol=0)
-    torch.testing.assert_close(torch.tensor(together["figures"]), torch.tensor(alone["figures"]), rtol=1e-5, atol=1e-6)
+    near = 2e-4 if name.endswith("-run") else 1e-5  # there Adam has divided small differences by small gradients
+    torch.testing.assert_close(torch.tensor(together["figures"]), torch.tensor(alone["figures"]), rtol=near, atol=1e-6)
 
 
 @pytest.mark.parametrize(
