@@ -1,6 +1,5 @@
 """Files of every kind that glia reads, broken in every way: each is read, or is one line and exit code 2."""
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -8,6 +7,8 @@ from pathlib import Path
 from random import Random
 
 from glia import disk
+from glia.runs import seals
+from glia.runs.folder import RunFolder
 from glia.torture.result import Result
 from torture.children import Answer, Children
 from torture.mutants import BYTES, revalued_json
@@ -133,7 +134,7 @@ def ask(glia: Children, reader: Reader, folder: Path, name: str, data: bytes, dr
 def _runs(glia: Children, count: int, folder: Path, tell: Tell) -> Tally:
     """A run folder with one file broken, and every command that opens one."""
     tally, whole = Tally(), make_run(glia, folder / "whole")
-    files = sorted(path for path in whole.rglob("*") if path.is_file() and path.name != ".lock")
+    files = sorted(path for path in whole.rglob("*") if path.is_file() and not path.name.startswith("."))
     usual = {verb: _open(glia, verb, whole) for verb in VERBS}
     tally.failed += [f"the whole run: {verb}: {one.err}" for verb, one in usual.items() if one.code]
     for number in range(count):
@@ -143,7 +144,7 @@ def _runs(glia: Children, count: int, folder: Path, tell: Tell) -> Tally:
         shutil.copytree(whole, broken)
         (broken.parent / "t.csv").write_bytes((whole.parent / "t.csv").read_bytes())
         victim = broken / draw.choice(files).relative_to(whole)
-        break_file(victim, draw)
+        break_file(broken, victim, draw)
         verb = draw.choice(list(VERBS))
         case = f"{number}: {verb} with {victim.relative_to(broken)} broken"
         tally.add(case, _open(glia, verb, broken), usual[verb], "run" if verb != "list" else "")
@@ -177,12 +178,12 @@ def make_run(glia: Children, folder: Path) -> Path:
     answer = glia.ask([*words, "--checkpoint-s", "0", "--name", "run", "--runs", "."], folder, whole=True)
     if answer.code:
         raise RuntimeError(f"no run to break: {answer.err}")
-    status = json.loads((folder / "run" / "status.json").read_bytes())
-    (folder / "run" / "status.json").write_text(json.dumps(status | {"state": "stopped"}))
+    run = RunFolder.open(folder / "run")
+    run.write_json("status.json", run.read_json("status.json", {}) | {"state": "stopped"})
     return folder / "run"
 
 
-def break_file(path: Path, draw: Random) -> None:
+def break_file(run: Path, path: Path, draw: Random) -> None:
     """As bytes, or as data; in a sealed folder half of them sealed again, as a person who edits one would not."""
     data = path.read_bytes() or b"\n"
     if path.suffix == ".json" and draw.random() < 0.6:
@@ -192,5 +193,7 @@ def break_file(path: Path, draw: Random) -> None:
     if (path.parent / disk.MANIFEST).exists() and path.name != disk.MANIFEST and draw.random() < 0.6:
         others = {p.name: p.read_bytes() for p in path.parent.iterdir() if p.is_file() and p.name != disk.MANIFEST}
         disk.write_folder(path.parent, others | {path.name: broken})
+    elif path.parent == run and path.suffix != ".jsonl" and path.name != seals.SEALS and draw.random() < 0.6:
+        seals.write(run, path.name, broken)
     else:
         path.write_bytes(broken)
