@@ -174,7 +174,8 @@ class Signals:
         done, begun = finished(run), (run / "recipe.toml").exists()
         # The other of two processes listens from when it has begun to train; before that it is lost.
         lost = told["hit"] == "part" and told["code"] == LOST and f"was ended by {number.name}" in text
-        early = not begun and told["code"] == -number  # while Python starts, nobody listens yet
+        early = told["code"] == -number and not text  # while Python starts, nobody listens yet
+        self.ends["before anybody listened"] += early
         if told["code"] != CODES[number] and not (told["code"] == 0 and done) and not lost and not early:
             found.append(f"exit code {told['code']}")
         if told["hung"] or told["after"] > WITHIN_S:
@@ -187,9 +188,9 @@ class Signals:
             found.append(f"the newest checkpoint: {newest(run)[1]}")
         if begun and not done and told["code"] and again is None and run.joinpath("status.json").exists():
             state = json.loads((run / "status.json").read_text())["state"]
-            if f"glia resume {run}" not in text and newest(run)[0] >= 0:
+            if f"glia resume {run}" not in text and newest(run)[0] >= 0 and not early:
                 found.append("it does not say how to go on")
-            if state != ("failed" if lost else "stopped") and "glia: stopped" not in text:
+            if state != ("failed" if lost else "stopped") and "glia: stopped" not in text and not early:
                 found.append(f"its state is {state}")
         end = "finished all the same" if done else "before the run began" if not begun else "resumable"
         self.ends[end] += 1

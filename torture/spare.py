@@ -25,6 +25,7 @@ class Spare:
         self._code: int | None = None
         if not self.pid:
             os.setsid()
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # or it would unwind into what its owner was doing
             os.close(self._mouth)
             told = b"".join(iter(lambda: os.read(ear, 4096), b""))
             if told:

@@ -30,6 +30,8 @@ from glia.errors import GliaError
 from glia.training.pulse import LostProcess, Pulse
 
 STALL_S = 300.0  # how long a process waits for the others
+ASKS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+"""Signals that ask processes to stop; where they were sent different ones, the first of these is taken for all."""
 _ASKED = itertools.count()
 TEXT_BYTES = 600  # of a line that goes from one process to all
 
@@ -156,14 +158,14 @@ class World:
             own.rows,
             *((0.0, 0.0) if own.odd else (own.loss * own.rows, own.metric)),
             float(own.odd),
-            float(self.asked()),
+            *(float(self.asked() == number) for number in ASKS),
         ]
         small = [*(float(p.grad is not None) for p in weights), *facts]
         dtype = torch.float64 if any(p.dtype == torch.float64 for p in weights) else torch.float32
         large = torch.cat([piece.flatten().to(dtype) for piece in pieces]).mul_(own.rows)
         flat = torch.cat([large, torch.tensor(small, dtype=dtype, device=large.device)])
         self.sum(flat)
-        rows, loss, metric, odd, asked = flat[-len(facts) :].tolist()
+        rows, loss, metric, odd, *asked = flat[-len(facts) :].tolist()
         present = flat[len(large) : -len(facts)].tolist()
         means = (flat[: len(large)] / max(rows, 1.0)).split([piece.numel() for piece in pieces])
         with torch.no_grad():
@@ -173,8 +175,7 @@ class World:
                     p.grad.copy_(mean.view_as(p))
             for figure, before, change in zip(figures, self._kept, means[len(weights) :], strict=True):
                 figure.copy_(before + change.view_as(before))
-        if asked:
-            self.stopping = self.asked() or signal.SIGTERM
+        self.stopping = next((number for number, count in zip(ASKS, asked, strict=True) if count), self.stopping)
         return Summed(round(rows), loss / max(rows, 1.0), metric, bool(odd))
 
     def agree(self, model: nn.Module) -> None:

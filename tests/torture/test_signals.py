@@ -92,7 +92,10 @@ def test_ctrl_c_in_the_preparation_is_one_line(tmp_path: Path) -> None:
 def test_ctrl_c_before_a_verb_has_begun_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(main, "app", lambda: signal.raise_signal(signal.SIGINT))
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "app", interrupted)
     with pytest.raises(SystemExit) as end:
         main.main()
     assert (end.value.code, capsys.readouterr().err) == (130, "glia: stopped\n")

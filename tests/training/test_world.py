@@ -17,7 +17,6 @@ import glia
 from glia.errors import GliaError
 from glia.runs import checkpoint
 from glia.runs.folder import RunFolder
-from glia.training import world as worlds
 from glia.training.pulse import LostProcess
 from glia.training.world import World
 from glia.workbench import processes
@@ -191,7 +190,6 @@ def test_a_run_of_two_processes_that_is_stopped_and_resumed(table: Path, tmp_pat
 def test_a_process_that_is_lost_is_named(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
-    monkeypatch.setattr(worlds, "STALL_S", 8.0)  # on a busy machine the other one takes seconds to begin
     children = []
     begin = processes._child
     monkeypatch.setattr(processes, "_child", lambda *told: children.append(begin(*told)) or children[-1])
@@ -203,7 +201,7 @@ def test_a_process_that_is_lost_is_named(
             os.kill(children[0].pid, number)
 
     with pytest.raises(LostProcess, match=rf"process 1 of 2 \(pid {'.*'}{words}.*glia resume") as caught:
-        glia.train(**settings(table, tmp_path, epochs=500, begin=lambda *told: (lose,)))
+        glia.train(**settings(table, tmp_path, epochs=500, begin=lambda *told: (lose,), stall_timeout=8.0))
     assert caught.value.exit_code == 75 and time.monotonic() - lost[0] < (6 if number == signal.SIGKILL else 25)
     assert children[0].poll() is not None
     assert not torch.distributed.is_initialized()
