@@ -197,7 +197,7 @@ def test_gates_remember_a_first_token_over_ten_steps(cell: str) -> None:
 def test_bad_input_is_refused() -> None:
     with pytest.raises(GliaError, match="lstm takes texts, series and sounds; got image data"):
         build("lstm", zoo.image_facts(1, 8, 8), zoo.classes(2))
-    with pytest.raises(GliaError, match=r"gru takes texts and series; got tensor data of shape \(4,\)"):
+    with pytest.raises(GliaError, match=r"gru takes texts, series and sounds; got tensor data of shape \(4,\)"):
         build("gru", TensorFacts((4,), 10), zoo.classes(2))
     with pytest.raises(GliaError, match="unknown pooling of gru 'men'.*'mean'"):
         build("gru", FACTS, zoo.classes(2), pooling="men")
