@@ -17,8 +17,7 @@ BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README.read_text(), re.DOTALL
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small titanic.csv, new.csv, labelled.csv, load.csv, reviews.csv,
-    new_reviews.csv, photos/, more_photos/ and train.py."""
+    """A folder with small files of every kind that the README names."""
     folder = tmp_path_factory.mktemp("readme")
     rng = np.random.default_rng(0)
     lines = []
@@ -48,6 +47,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}.en").write_text("".join(" ".join(row) + "\n" for row in rows))
         (folder / f"{name}.de").write_text("".join(" ".join(words[word] for word in row) + "\n" for row in rows))
     (folder / "letter.de").unlink()
+    (folder / "GunPoint").mkdir()
+    for part, count in (("TRAIN", 16), ("TEST", 8)):
+        series = [np.sin(np.arange(20) / (2 + i % 2)) + rng.normal(0, 0.1, 20) for i in range(count)]
+        rows = [",".join(f"{value:.3f}" for value in one) + f":{1 + i % 2}" for i, one in enumerate(series)]
+        head = "@problemName GunPoint\n@timeStamps false\n@univariate true\n@classLabel true 1 2\n@data\n"
+        (folder / "GunPoint" / f"GunPoint_{part}.ts").write_text(head + "\n".join(rows) + "\n")
+    steps = [
+        f"w{walk},{t},{np.sin(t / (2 + walk % 2)) + rng.normal(0, 0.1):.3f},{'ab'[walk % 2]},p{walk % 10}"
+        for walk in range(40)
+        for t in range(12)
+    ]
+    (folder / "walks.csv").write_text("\n".join(["walk,t,x,who,person", *steps]) + "\n")
     shutil.copytree(folder / "photos" / "dark", folder / "more_photos")
     shutil.copy(Path(__file__).parent / "scripts" / "embedding_bag.py", folder / "train.py")
     return folder

@@ -20,7 +20,7 @@ def test_a_leak_of_each_kind_is_seen(capsys: pytest.CaptureFixture[str]) -> None
     files = []
 
     def tensors() -> None:
-        kept.append(torch.ones(500_000))
+        kept.append(torch.ones(2_000_000))
 
     def opened() -> None:
         files.append(open(__file__, "rb"))  # noqa: SIM115 - left open on purpose
