@@ -158,7 +158,9 @@ class Forecasts:
         }  # fmt: skip
         return Judged(network.metrics(interval=True), curves)
 
-    def examples(self, judged: Judged, part: Batches, data: Prepared, source: Any) -> dict[str, bytes]:
+    def examples(
+        self, model: nn.Module, judged: Judged, part: Batches, data: Prepared, source: Any
+    ) -> dict[str, bytes]:
         return {}
 
     def baselines(self, data: Prepared) -> list[dict[str, Any]]:

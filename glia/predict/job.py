@@ -35,7 +35,9 @@ class Job(Protocol):
         """Measure the network on a part."""
         ...
 
-    def examples(self, judged: Judged, part: Batches, data: Prepared, source: Any) -> dict[str, bytes]:
+    def examples(
+        self, model: nn.Module, judged: Judged, part: Batches, data: Prepared, source: Any
+    ) -> dict[str, bytes]:
         """Files on single rows that people want to see, "worst.json" among them (`glia.predict.worst`); may be none."""
         ...
 

@@ -21,6 +21,7 @@ from glia.predict.measure import measure
 from glia.predict.outputs import part_of
 from glia.predict.transcription import Transcribes
 from glia.predict.translation import Translations
+from glia.predict.words import with_words
 from glia.predict.worst import worst
 
 
@@ -38,8 +39,11 @@ class RowAnswers:
         outputs, targets = found["outputs"], found["targets"]
         return Judged(measure(task, outputs, targets), curves(task, outputs, targets), found)
 
-    def examples(self, judged: Judged, part: Batches, data: Prepared, source: Any) -> dict[str, bytes]:
-        return worst(data.task, judged.tensors, part, data.reader, source)
+    def examples(
+        self, model: nn.Module, judged: Judged, part: Batches, data: Prepared, source: Any
+    ) -> dict[str, bytes]:
+        files = worst(data.task, judged.tensors, part, data.reader, source)
+        return with_words(files, model, data.task, data.reader) if data.reader.kind == "text" else files
 
     def baselines(self, data: Prepared) -> list[dict[str, Any]]:
         return rivals.baselines(data)

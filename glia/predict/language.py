@@ -89,7 +89,9 @@ class LanguageModels:
             curves["samples"] = samples(model, data.reader, read)
         return Judged(tally.metrics(read.bytes / read.tokens), curves)
 
-    def examples(self, judged: Judged, part: Batches, data: Prepared, source: Any) -> dict[str, bytes]:
+    def examples(
+        self, model: nn.Module, judged: Judged, part: Batches, data: Prepared, source: Any
+    ) -> dict[str, bytes]:
         return {}
 
     def baselines(self, data: Prepared) -> list[dict[str, Any]]:

@@ -50,7 +50,9 @@ class Transcribes:
             {"rows": part.rows.to(torch.int64), "told": answers, "said": said, "edits": each},
         )  # fmt: skip
 
-    def examples(self, judged: Judged, part: Batches, data: Prepared, source: Any) -> dict[str, bytes]:
+    def examples(
+        self, model: nn.Module, judged: Judged, part: Batches, data: Prepared, source: Any
+    ) -> dict[str, bytes]:
         found = judged.tensors
         share = found["edits"] / (found["said"] != PAST).sum(1).clamp_min(1)
         chosen = share.argsort(descending=True, stable=True)[:WORST].tolist()

@@ -80,7 +80,9 @@ class Translations:
             curves["worst"] = _worst(part, index, sources.texts, wanted.texts, said, each)
         return Judged(metrics, curves)
 
-    def examples(self, judged: Judged, part: Batches, data: Prepared, source: Any) -> dict[str, bytes]:
+    def examples(
+        self, model: nn.Module, judged: Judged, part: Batches, data: Prepared, source: Any
+    ) -> dict[str, bytes]:
         worst = judged.curves.pop("worst", [])  # they have a file of their own
         return {"worst.json": json.dumps(worst, ensure_ascii=False, indent=1).encode()}
 

@@ -8,10 +8,9 @@ import safetensors.torch
 
 from glia.data.facts import facts_to_dict
 from glia.errors import DiskError
-from glia.predict.job import Judged
-from glia.predict.jobs import JOBS, ROWS, job_of
+from glia.predict.job import Job, Judged
+from glia.predict.jobs import JOBS, ROWS
 from glia.predict.measure import own_units
-from glia.predict.words import with_words
 from glia.report.page import render
 from glia.runs import checkpoint
 from glia.runs.folder import RunFolder
@@ -41,14 +40,15 @@ def save_model(folder: RunFolder, session: Session) -> None:
 
 def finish(folder: RunFolder, session: Session, tell: Tell) -> None:
     """Everything that a reader of the run wants, worked out once and written down."""
-    if session.data.task.kind in JOBS:
-        job_of(session.data.task).fitted(session.model, session.data)
+    job = JOBS.get(session.data.task.kind)
+    if job is not None:
+        job.fitted(session.model, session.data)
     save_model(folder, session)
     folder.write_history()
-    if session.data.task.kind not in JOBS:
+    if job is None:
         folder.write_json("metrics.json", _measured_by_its_step(folder))
         return
-    job, found = job_of(session.data.task), _judged(session)
+    found = _judged(session, job)
     metrics: dict[str, Any] = {name: part.metrics for name, part in found.items()}
     if session.recipe.train.baselines:
         tell("training baselines beside the network")
@@ -62,9 +62,7 @@ def finish(folder: RunFolder, session: Session, tell: Tell) -> None:
     rows = getattr(session.data, last) or session.data.train
     given = session.recipe.data
     source = {"test": given.test, "valid": given.valid}.get(last) or given.source
-    files |= job.examples(found[last], rows, session.data, source)
-    if session.data.reader.kind == "text" and job is ROWS:
-        files = with_words(files, session.model, session.data.task, session.data.reader)
+    files |= job.examples(session.model, found[last], rows, session.data, source)
     folder.write_folder("predictions", files)
 
 
@@ -92,12 +90,11 @@ def _measured_by_its_step(folder: RunFolder) -> dict[str, dict[str, float]]:
     }
 
 
-def _judged(session: Session) -> dict[str, Judged]:
+def _judged(session: Session, job: Job) -> dict[str, Judged]:
     """How good the network is on each part. Packed folds are validated on the training rows, each by the members that
     never saw it.
     """
     data, found = session.data, dict[str, Judged]()
-    job = job_of(data.task)
     if isinstance(session.step, FoldStep) and session.step.valid_on_train:
         outputs = data.task.decode(session.step.out_of_fold(session.model, data.train))
         targets = own_units(data.task, data.train.targets)
