@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from glia.errors import GliaError
 from glia.nn.positions import Rotary
 
+SPELLED_OUT = 512  # keys up to which half precision on a CPU takes two products
 
 def attend(
     q: Tensor,
@@ -29,17 +30,54 @@ def attend(
     dropout: share of the weights that is dropped. scale: 1 / sqrt(d) when None.
     """
     queries, keys = q.shape[-2], k.shape[-2]
+    spelled = _spelled_out(q, keys)
     if causal and queries > 1:  # a single query is the last place, and sees all
-        if mask is None and queries == keys:
+        if mask is None and queries == keys and not spelled:
             return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True, scale=scale)
         seen = torch.ones(queries, keys, dtype=torch.bool, device=q.device).tril(keys - queries)
         if mask is None:
             mask = seen
         else:
             mask = mask & seen if mask.dtype == torch.bool else mask.masked_fill(~seen, float("-inf"))
+    if spelled:
+        return _two_products(q, k, v, mask, dropout, q.shape[-1] ** -0.5 if scale is None else scale)
     if mask is not None and mask.dtype != torch.bool:
         mask = mask.to(q.dtype)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scale)
+
+
+def _spelled_out(q: Tensor, keys: int) -> bool:
+    """Are two plain products faster than torch's one kernel?
+
+    On CPUs that kernel's way back is slow in bfloat16 (by 4 at 128 places, by 2 at 512), and slow in float32 where the
+    small products go to oneDNN (by 5 at 128 places). The scores take N H L S numbers: beyond this many places the
+    kernel, which never holds them all, is the better one again.
+    """
+    if q.device.type != "cpu":
+        return False
+    cast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    if q.dtype == torch.bfloat16 or (cast and q.dtype == torch.float32):
+        return keys <= SPELLED_OUT
+    return torch.backends.mkldnn.matmul.fp32_precision == "bf16" and keys <= SPELLED_OUT // 2
+
+
+def _two_products(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float, scale: float) -> Tensor:
+    """softmax(q k' * scale + mask) v as two batched products, in the number format that autocast asks for."""
+    if torch.is_autocast_enabled("cpu"):
+        q, k, v = (given.to(torch.bfloat16) for given in (q, k, v))
+    heads, queries, keys = q.shape[:2], q.shape[-2], k.shape[-2]
+    with torch.autocast("cpu", enabled=False):  # which would take the softmax in float32: twice the time at 512 places
+        if mask is None:
+            bias = q.new_zeros(())
+        elif mask.dtype == torch.bool:
+            bias = torch.zeros_like(mask, dtype=q.dtype).masked_fill_(~mask, float("-inf"))
+        else:
+            bias = mask.to(q.dtype)
+        bias = bias.expand(*heads, queries, keys) if bias.ndim > 2 else bias.expand(queries, keys)
+        bias = bias.flatten(0, 1) if bias.ndim > 2 else bias
+        scores = torch.baddbmm(bias, q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2), alpha=scale)
+        weights = F.dropout(scores.softmax(-1), dropout) if dropout else scores.softmax(-1)
+        return torch.bmm(weights, v.flatten(0, 1)).unflatten(0, heads)
 
 
 def padding_mask(tokens: Tensor, pad: int) -> Tensor:

@@ -1,5 +1,8 @@
 """Attention: torch's own layer, the formula by hand, masks, and the cache."""
 
+from collections.abc import Iterator
+from unittest import mock
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -44,6 +47,48 @@ def test_self_cross_padded_and_causal_attention_are_torchs() -> None:
     ]
     for one, (other, _) in forms:
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture(params=["autocast", "bfloat16", "onednn"])
+def fast_on_cpus(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The ways in which attention is two products on a CPU."""
+    matmul = torch.backends.mkldnn.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "bf16" if request.param == "onednn" else before
+    with torch.autocast("cpu", torch.bfloat16, enabled=request.param == "autocast"):
+        yield request.param
+    matmul.fp32_precision = before
+
+
+@pytest.mark.parametrize(("mask", "causal"), [(None, True), (None, False), ("rows", False), ("bias", True)])
+def test_two_products_are_torchs_kernel(fast_on_cpus: str, mask: str | None, causal: bool) -> None:
+    length, (rows, heads) = 33, (2, 3)
+    dtype = torch.bfloat16 if fast_on_cpus == "bfloat16" else torch.float32
+    q, k, v = (normal(rows, heads, length, 8, seed=i).to(dtype).requires_grad_() for i in range(3))
+    seen = {
+        None: None,
+        "rows": (torch.arange(length) < torch.tensor([[30], [5]]))[:, None, None],
+        "bias": normal(1, heads, length, length),
+    }[mask]
+    with mock.patch("torch.nn.functional.scaled_dot_product_attention", side_effect=AssertionError):
+        ours = attend(q, k, v, mask=seen, causal=causal)
+    given = [x.detach().double().requires_grad_() for x in (q, k, v)]
+    full = torch.ones(length, length, dtype=torch.bool).tril() if causal else None
+    if mask == "bias":
+        assert seen is not None
+        full = seen.double().masked_fill(~torch.ones(length, length, dtype=torch.bool).tril(), -torch.inf)
+    elif mask == "rows":
+        full = seen
+    with torch.autocast("cpu", enabled=False):
+        theirs = nn.functional.scaled_dot_product_attention(*given, attn_mask=full)
+        pull = normal(*theirs.shape, seed=9)
+        ours.float().backward(pull)
+        theirs.backward(pull.double())
+    close = {"rtol": 1e-5, "atol": 1e-5} if fast_on_cpus == "onednn" else {"rtol": 0.05, "atol": 0.05}
+    torch.testing.assert_close(ours.double(), theirs, **close)
+    for mine, other in zip((q, k, v), given, strict=True):
+        assert mine.grad is not None
+        torch.testing.assert_close(mine.grad.double(), other.grad, **close)
 
 
 @pytest.mark.parametrize("scale", [None, 1.0])
