@@ -186,7 +186,12 @@ class Train(_Settings):
     class_weights: Literal["auto", "none", "balanced"] = Field("auto", description="weights against rare classes")
     seed: int = Field(0, ge=0, description="the one seed of the run")
     device: str = Field("auto", description="cpu, cuda, mps, or auto")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="number format of the large products")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="number format of the large products; auto tries which is faster, where it may be bfloat16"
+    )
+    products: Literal["auto", "torch", "onednn"] = Field(
+        "auto", description="library that multiplies float32 matrices on a CPU; auto tries which is faster"
+    )
     threads: int | None = Field(None, gt=0, description="threads of torch on the CPU")
     processes: int = Field(1, gt=0, le=64, description="processes of this machine that share each batch")
     valid_every: int = Field(1, gt=0, description="validate every so many epochs")

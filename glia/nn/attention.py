@@ -10,8 +10,10 @@ from torch.nn import functional as F
 
 from glia.errors import GliaError
 from glia.nn.positions import Rotary
+from glia.nn.precision import by_onednn
 
 SPELLED_OUT = 512  # keys up to which half precision on a CPU takes two products
+
 
 def attend(
     q: Tensor,
@@ -58,7 +60,7 @@ def _spelled_out(q: Tensor, keys: int) -> bool:
     cast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
     if q.dtype == torch.bfloat16 or (cast and q.dtype == torch.float32):
         return keys <= SPELLED_OUT
-    return torch.backends.mkldnn.matmul.fp32_precision == "bf16" and keys <= SPELLED_OUT // 2
+    return by_onednn() and keys <= SPELLED_OUT // 2
 
 
 def _two_products(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float, scale: float) -> Tensor:

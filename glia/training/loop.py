@@ -24,6 +24,7 @@ from glia.seed import mix
 from glia.training.best import Best
 from glia.training.feed import Feed, moved
 from glia.training.nonfinite import NonFinite
+from glia.training.numbers import Numbers
 from glia.training.restore import restore
 from glia.training.soundness import Sound
 from glia.training.steps import Step, supervised
@@ -76,6 +77,7 @@ def fit(
     patience: int = 0,
     valid_every: int = 1,
     precision: str = "float32",
+    products: str = "torch",
     seed: int = 0,
     measure_every: int = 1,
     mode: Mode | None = None,
@@ -89,8 +91,9 @@ def fit(
     lr, schedule: the rate of a step is ``lr * schedule(step, valid_losses)``; without a schedule it is left alone.
     average: averaged weights, which are then the ones that are validated and kept. However it ends, the model is left
     with the best weights that validation saw. measure_every: how often the gradient's norm is measured when it is not
-    clipped. clip: the limit of the gradient's norm, or what `glia.optim.clip.build` gives. mode: called with the model
-    and the epoch (from 0) after each ``model.train()``, to freeze or thaw parts of it
+    clipped. precision, products: as in `glia.training.numbers.Numbers`. clip: the limit of the gradient's norm, or what
+    `glia.optim.clip.build` gives. mode: called with the model and the epoch (from 0) after each ``model.train()``, to
+    freeze or thaw parts of it
     (`glia.training.transfer.Thawing`); what it does must follow from the epoch alone. Raises NonFinite when a loss or a
     gradient is not finite, before the weights are touched; and rather than keep weights that are not (best or in a
     snapshot). The model is then left with its best weights, or its first where there are none.
@@ -108,7 +111,8 @@ def fit(
     best = Best(monitor if feed.valid is not None else "train_loss", patience, higher_is_better=_rises(monitor, metric))
     if not callable(clip):
         clip = clipping.build("norm", model, clip) if clip else None
-    update = Update(model, step, optimizer, schedule, average, clip, l1, precision, seed, measure_every, device, world)
+    numbers = Numbers(precision, products)
+    update = Update(model, step, optimizer, schedule, average, clip, l1, numbers, seed, measure_every, device, world)
     at = Progress(base_lr=lr if lr is not None else optimizer.param_groups[0]["lr"])
     parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "best": best}
     parts |= {"average": average} if average else {}
@@ -139,7 +143,7 @@ def fit(
                 # What validation draws must not hang on which steps this process has made: a run goes on from any.
                 seed_noise(mix(seed, "valid", at.epoch), device)
                 with average.applied() if average else nullcontext():
-                    figures |= validate(model, feed, step, precision, device, world)
+                    figures |= validate(model, feed, step, numbers, device, world)
                     is_best = best.update(figures, at.epoch, model)
                 sound.forget_first(best.weights)
                 at.valid_losses.append(figures.get("valid_loss", figures["train_loss"]))

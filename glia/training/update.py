@@ -2,7 +2,6 @@
 
 import json
 import math
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from glia.optim.clip import Clip
 from glia.optim.schedules import Schedule
 from glia.seed import mix
 from glia.training.nonfinite import NonFinite, all_finite, bad_gradient, blame, locate, running_figures
+from glia.training.numbers import Numbers
 from glia.training.stall import beat
 from glia.training.steps import Outcome, Step, unpack
 from glia.training.world import Summed, World, weights_of
@@ -57,7 +57,7 @@ class Update:
     average: Average | None
     clip: Clip | None
     l1: float
-    precision: str
+    numbers: Numbers
     seed: int
     measure_every: int
     device: torch.device
@@ -76,7 +76,8 @@ class Update:
         seed_noise(self._noise(at.step), self.device)
         self.optimizer.zero_grad()
         self.world.before(self.model)
-        seen, odd = self._backward(group, at)
+        with self.numbers.step():
+            seen, odd = self._backward(group, at)
         if self.world.many:
             seen, odd = self._together(seen, odd, at)
         if odd is not None:
@@ -100,7 +101,7 @@ class Update:
             beat()
             if not rows:  # a share of a batch with fewer rows than processes
                 continue
-            with numbers(self.precision, self.device):
+            with self.numbers.forward(self.device):
                 outcome = as_outcome(self.step(self.model, batch))
             loss = outcome.loss + self.l1 * l1_norm(self.model) if self.l1 else outcome.loss
             (loss if rows == total else loss * (rows / total)).backward()
@@ -175,7 +176,7 @@ class Update:
     def _again(self, batch: Any, step: int) -> None:
         """The forward pass of this very step, with the noise that it had."""
         seed_noise(self._noise(step), self.device)
-        with numbers(self.precision, self.device):
+        with self.numbers.step(), self.numbers.forward(self.device):
             self.step(self.model, batch)
 
 
@@ -187,11 +188,6 @@ def as_outcome(found: Outcome | torch.Tensor) -> Outcome:
 def l1_norm(model: nn.Module) -> torch.Tensor:
     """Sum of the absolute weights (not biases, not norms: they have one dimension)."""
     return torch.stack([p.abs().sum() for p in model.parameters() if p.requires_grad and p.ndim > 1]).sum()
-
-
-def numbers(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """The number format of large products: float32, or bfloat16 by autocast with float32 weights."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
 
 
 def seed_noise(seed: int, device: torch.device) -> None:

@@ -4,14 +4,15 @@ import torch
 from torch import nn
 
 from glia.training.feed import Feed, moved
+from glia.training.numbers import Numbers
 from glia.training.stall import beat
 from glia.training.steps import Step
-from glia.training.update import as_outcome, numbers, rows_of
+from glia.training.update import as_outcome, rows_of
 from glia.training.world import World
 
 
 def validate(
-    model: nn.Module, feed: Feed, step: Step, precision: str, device: torch.device, world: World | None = None
+    model: nn.Module, feed: Feed, step: Step, numbers: Numbers, device: torch.device, world: World | None = None
 ) -> dict[str, float]:
     """``{"valid_loss": ..., "valid_<metric>": ...}``: means over rows; empty when there is nothing to validate on.
 
@@ -22,7 +23,7 @@ def validate(
     rows, loss_sum, metric_sum = 0, 0.0, 0.0
     training = model.training
     model.eval()
-    with torch.inference_mode(), numbers(precision, device):
+    with torch.inference_mode(), numbers.step(), numbers.forward(device):
         for batch in feed.check(world):
             beat()
             if not rows_of(batch):

@@ -25,8 +25,9 @@ from glia.optim import schedules
 from glia.optim.build import set_lr
 from glia.recipe import Recipe
 from glia.training.feed import moved
+from glia.training.numbers import Numbers
 from glia.training.steps import supervised
-from glia.training.update import as_outcome, l1_norm, numbers, seed_noise
+from glia.training.update import as_outcome, l1_norm, seed_noise
 from glia.vitals.bench import Bench
 from glia.vitals.capture import LARGEST_MODEL, copied
 from glia.vitals.chart import Chart, ScoreFacts, StepVitals
@@ -194,7 +195,7 @@ def rehearsed(session: Session, start: nn.Module, seconds: float) -> Bench | Non
             for batch in _within(batches, ROWS, seconds):
                 batch = _floats(moved(batch, device)) if own else moved(batch, device)
                 seed_noise(train.seed, device)
-                with numbers(train.precision, device):
+                with Numbers(train.precision).forward(device):
                     loss = as_outcome(step(model, batch)).loss
                 loss = loss + train.l1 * l1_norm(model) if train.l1 else loss
                 (loss / train.accumulate if train.accumulate > 1 else loss).backward()

@@ -35,6 +35,8 @@ from glia.training.language import next_token
 from glia.training.loop import Moment, fit
 from glia.training.lr_range import choose_lr, lr_range
 from glia.training.metrics import accuracy, label_accuracy, rmse
+from glia.training.numbers import Numbers
+from glia.training.pace import Trial, Way, choose_pace
 from glia.training.steps import FoldStep, Step, supervised
 from glia.training.transcribe import transcribing
 from glia.training.transfer import Thawing
@@ -44,6 +46,7 @@ from glia.workbench.halt import Stop
 from glia.workbench.plan import Choice
 
 Watcher = Callable[[Moment], None]
+EXACT = ("table", "forecast")  # kinds of data whose numbers are measurements: bfloat16 keeps three digits of them
 CHART_LINES = 2000  # step lines in chart.jsonl, about, however long the run
 
 
@@ -97,6 +100,31 @@ class Session:
         rate, why = choose_lr(seen, self.usual_lr)
         return Choice("lr", rate, why)
 
+    def find_pace(self, *, threads: bool) -> list[Choice]:
+        """Number format, library and, where `threads`, their number, by trying on a copy what is left open.
+
+        What the recipe leaves open is settled in it.
+        """
+        train = self.recipe.train
+        open_format, open_library = train.precision == "auto", train.products == "auto"
+        given = Numbers("float32" if open_format else train.precision, "torch" if open_library else train.products)
+        plain = Way(given, train.threads or torch.get_num_threads())
+        pace = None
+        if (open_format or open_library or threads) and not self.world.many and train.processes == 1:
+            make = partial(self.optimizer, lr=0.0)
+            pace = choose_pace(
+                Trial(self.model, self.feed, self.step, make, train.seed, self._at_the_end),
+                self.total_steps() * train.accumulate, plain,
+                formats=open_format and self.data.facts.kind not in EXACT and self.data.task.kind != "regress",
+                libraries=open_library and given.precision == "float32", fewer=threads,
+            )  # fmt: skip
+        way = pace.way if pace else plain
+        settled: dict[str, Any] = {"precision": way.numbers.precision} if open_format else {}
+        settled |= {"products": way.numbers.products} if open_library else {}
+        settled |= {"threads": way.threads} if threads else {}
+        self.recipe = self.recipe.updated(**settled)
+        return [Choice("precision", str(way), pace.why)] if pace else []
+
     def _at_the_end(self, model: nn.Module) -> None:
         """With all thawed that is to thaw: a rate must be borne by the whole, not by the head alone."""
         if self.thawing is not None:
@@ -127,6 +155,7 @@ class Session:
             patience=train.patience or 0,
             valid_every=train.valid_every,
             precision=train.precision,
+            products=train.products,
             seed=train.seed,
             measure_every=chart_rhythm(total),
             mode=self.thawing,

@@ -128,7 +128,9 @@ def train(
     if planned.train.lr == "auto":
         choice = session.find_lr()
         choices.append(choice)
-        session.recipe = planned = planned.updated(lr=choice.value)
+        session.recipe = planned.updated(lr=choice.value)
+    choices += session.find_pace(threads=recipe.train.threads is None)
+    planned = session.recipe
     folder = RunFolder.create(Path(runs), name or _name_for(recipe))
     if record is not None:
         folder.write_json(pretrained.RECORD, record)
