@@ -21,3 +21,10 @@ def armed(cells: pl.Series) -> pl.Series:
     """Texts as they were before `disarmed`."""
     marked = cells.str.contains(rf"^'+{_SIGNS}") & ~cells.str.contains(_NUMBER)
     return cells.str.slice(1).zip_with(marked.fill_null(False), cells) if marked.any() else cells
+
+
+def all_armed(frame: pl.DataFrame) -> pl.DataFrame:
+    """A frame of texts as they were before `disarmed`."""
+    odd = frame.select(pl.all().str.starts_with("'").any())  # many times cheaper than `armed`
+    marked = [name for name in frame.columns if odd[name][0]]
+    return frame.with_columns(armed(frame[name]) for name in marked) if marked else frame

@@ -190,7 +190,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         return most
 
     peak(1000)  # what is imported late
-    assert peak(24_000) < 1.2 * peak(6_000)  # 5.5 and 1.4 MB, both longer than a block
+    assert peak(48_000) < 1.2 * peak(12_000)  # 11 and 2.8 MB, both longer than two blocks
 
 
 def test_whole_number_like_text_keeps_its_spelling() -> None:

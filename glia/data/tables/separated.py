@@ -4,6 +4,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,10 @@ import numpy as np
 import polars as pl
 
 from glia import limits
-from glia.data.formulas import armed
-from glia.data.tables.source import MISSING_WORDS, Opened, Piece, ReadOptions, check_names, no_column, tidy
-from glia.data.tables.textfile import TextFile, complain, look
+from glia.data.formulas import all_armed, armed
+from glia.data.tables.blocks import blocks
+from glia.data.tables.source import MISSING_WORDS, Int64s, Opened, Piece, ReadOptions, check_names, no_column, tidy
+from glia.data.tables.textfile import TextFile, look
 from glia.errors import GliaError
 
 if TYPE_CHECKING:
@@ -34,7 +36,8 @@ def open_separated(path: Path, options: ReadOptions) -> Opened:
     """Look at a text table: encoding, separator, header, decimal sign."""
     file = look(path, options.encoding, options.limits)
     # The limit is the process's: set on purpose before any cell is read, where Python's own would be an accident.
-    csv.field_size_limit(limits.most("cell_chars", options.limits))
+    most = limits.most("cell_chars", options.limits)
+    csv.field_size_limit(most)
     lines = file.sample()
     separator = _separator(lines, options.separator)
     sample = [row for row, _ in _rows(lines, separator, path, whole=False) if not _blank(row)]
@@ -57,13 +60,15 @@ def open_separated(path: Path, options: ReadOptions) -> Opened:
         columns=names,
         format={"format": "separated text", "separator": separator, "decimal": decimal, "header": header}
         | {"encoding": file.encoding, "gzip": file.packed},
-        pieces=lambda rows: _pieces(file, names, separator, decimal, header, rows),
+        pieces=_Layout(file, names, separator, decimal, header, most).pieces,
         notes=tuple(notes),
     )
 
 
-def _rows(lines: Iterable[str], separator: str, path: Path, *, whole: bool = True) -> Iterator[tuple[Row, int]]:
-    """Each row with the line that it ends on. whole: the lines are those of the whole file.
+def _rows(
+    lines: Iterable[str], separator: str, path: Path, before: int = 0, *, whole: bool = True
+) -> Iterator[tuple[Row, int]]:
+    """Each row with the line that it ends on. before: lines of the file before these. whole: these go on to its end.
 
     Errors: what the csv module refuses, and what it takes in silence, a quote that the end of the file leaves open;
     both with the line that the row begins on.
@@ -75,7 +80,7 @@ def _rows(lines: Iterable[str], separator: str, path: Path, *, whole: bool = Tru
             record.append(line)
             yield line
 
-    reader, begins, began = _reader(noted(), separator), 1, 1
+    reader, begins, began = _reader(noted(), separator), before + 1, before + 1
     last: list[str] = []
     while True:
         record.clear()
@@ -85,8 +90,9 @@ def _rows(lines: Iterable[str], separator: str, path: Path, *, whole: bool = Tru
             raise _torn(path, begins, fault) from None
         if row is None:
             break
-        yield row, reader.line_num
-        began, begins, last = begins, reader.line_num + 1, record.copy()
+        ends = before + reader.line_num
+        yield row, ends
+        began, begins, last = begins, ends + 1, record.copy()
     if whole and (left := _left_open(last, separator)):
         raise _torn(path, began, left)
 
@@ -109,41 +115,61 @@ def _reader(lines: Iterable[str], separator: str, *, strict: bool = False) -> "R
     return csv.reader(lines, delimiter=separator, skipinitialspace=separator != " ", strict=strict)
 
 
-def _pieces(
-    file: TextFile, names: tuple[str, ...], separator: str, decimal: str, header: bool, rows: int
-) -> Iterator[Piece]:
-    """Pieces of at most `rows` rows. Errors: a row that is longer or shorter than the first."""
-    name, schema, done = str(file.path), dict.fromkeys(names, pl.String), 0
+@dataclass(frozen=True)
+class _Layout:
+    """What was worked out of a file, so that its rows can be read."""
 
-    def piece() -> Piece:
-        frame = pl.DataFrame(dict(zip(names, zip(*cells))), schema=schema)
-        return Piece(
-            name,
-            decimal,
-            tidy(frame.select(map(armed, frame.get_columns()))),
-            np.arange(done, done + len(cells)),
-            np.array(where),
-        )
+    file: TextFile
+    names: tuple[str, ...]
+    separator: str
+    decimal: str
+    header: bool
+    most: int  # characters of a cell
 
-    cells: list[Row] = []
-    where: list[int] = []
-    with complain(file.path):
-        for row, line in _rows(file.lines(), separator, file.path):
-            if _blank(row):
-                continue
-            if header:
-                header = False
-                continue
-            if len(row) != len(names):
-                what = f"{name}, line {line}: {len(row)} cells"
-                raise GliaError(what, expected=f"{len(names)}, as the first line has", hint="mend or delete that line")
-            cells.append(row)
-            where.append(line)
-            if len(cells) == rows:
-                yield piece()
-                done, cells, where = done + rows, [], []
-        if cells:
-            yield piece()
+    def pieces(self, rows: int) -> Iterator[Piece]:
+        """Pieces of at most `rows` rows. Errors: a row that is longer or shorter than the first."""
+        done = 0
+        frames: list[pl.DataFrame] = []
+        where: list[Int64s] = []
+        for frame, lines in self._frames():
+            frames.append(frame)
+            where.append(lines)
+            while sum(map(len, where)) >= rows:
+                frame, lines = pl.concat(frames), np.concatenate(where)
+                yield self._piece(frame[:rows], lines[:rows], done)
+                frames, where, done = [frame[rows:]], [lines[rows:]], done + rows
+        if sum(map(len, where)):
+            yield self._piece(pl.concat(frames), np.concatenate(where), done)
+
+    def _piece(self, frame: pl.DataFrame, lines: Int64s, done: int) -> Piece:
+        rows = np.arange(done, done + len(lines))
+        return Piece(str(self.file.path), self.decimal, tidy(all_armed(frame)), rows, lines)
+
+    def _frames(self) -> Iterator[tuple[pl.DataFrame, Int64s]]:
+        """Cells of some rows, and the lines that the rows end on."""
+        header = self.header
+
+        def strict(lines: Iterable[str], before: int) -> Iterator[tuple[Row, int]]:
+            nonlocal header
+            for row, line in _rows(lines, self.separator, self.file.path, before):
+                if _blank(row):
+                    continue
+                if header:
+                    header = False
+                    continue
+                if len(row) != len(self.names):
+                    what = f"{self.file.path}, line {line}: {len(row)} cells"
+                    expected = f"{len(self.names)}, as the first line has"
+                    raise GliaError(what, expected=expected, hint="mend or delete that line")
+                yield row, line
+
+        for cells, lines in blocks(self.file, self.names, self.separator, self.most, strict):
+            if isinstance(cells, list):
+                schema = dict.fromkeys(self.names, pl.String)
+                frame = pl.DataFrame(dict(zip(self.names, zip(*cells))), schema=schema)
+            else:
+                frame, lines, header = cells[header:], lines[header:], False
+            yield frame, lines
 
 
 def _blank(row: Row) -> bool:

@@ -94,26 +94,25 @@ def join(pieces: list[Piece]) -> Piece:
 
 def tidy(frame: pl.DataFrame) -> pl.DataFrame:
     """Text is stripped and missing words become null; odd types become text or numbers. Row order stays."""
-    return frame.select(_tidy_column(frame[name]) for name in frame.columns)
+    frame = frame.select(_plain_column(frame[name]) for name in frame.columns)
+    text = pl.col(pl.String).str.strip_chars()
+    return frame.with_columns(pl.when(~text.is_in(MISSING_WORDS)).then(text))
 
 
-def _tidy_column(series: pl.Series) -> pl.Series:
+def _plain_column(series: pl.Series) -> pl.Series:
     kind = series.dtype
     if kind in (pl.Categorical, pl.Enum, pl.Null):
-        series = series.cast(pl.String)
-    elif kind == pl.Decimal:
-        series = series.cast(pl.Float64)
-    elif kind == pl.Duration:
-        series = series.dt.total_microseconds() / 1e6
-    elif kind == pl.Time:
-        series = series.cast(pl.Int64) / 1e9
-    elif kind == pl.Date or isinstance(kind, pl.Datetime):
+        return series.cast(pl.String)
+    if kind == pl.Decimal:
+        return series.cast(pl.Float64)
+    if kind == pl.Duration:
+        return series.dt.total_microseconds() / 1e6
+    if kind == pl.Time:
+        return series.cast(pl.Int64) / 1e9
+    if kind == pl.Date or isinstance(kind, pl.Datetime):
         years = series.dt.year()
-        series = series.set((years < 1) | (years > 9999), None)  # no date that can be written down: damage
-    if series.dtype == pl.String:
-        text = series.str.strip_chars()
-        return text.set(text.is_in(MISSING_WORDS).fill_null(False), None)
-    return series.fill_nan(None) if series.dtype.is_float() else series
+        return series.set((years < 1) | (years > 9999), None)  # no date that can be written down: damage
+    return series.fill_nan(None) if kind.is_float() else series
 
 
 def no_column(name: str, columns: list[str] | tuple[str, ...], source: str) -> GliaError:
