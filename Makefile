@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
-.PHONY: demo test test-frameworks check lint types format bench-accuracy bench-doctor bench-language bench-digits-gan bench-transfer bench-forecast bench-translation bench-series bench-texts bench-speech bench-trials exam torture clean
+.PHONY: demo test test-frameworks check lint types format bench bench-accuracy bench-doctor bench-language bench-digits-gan bench-transfer bench-forecast bench-translation bench-series bench-texts bench-speech bench-trials exam torture clean
 
 demo: $(STAMPS)/dev
 	$(BIN)/glia train digits
@@ -31,6 +31,20 @@ types: $(STAMPS)/dev
 format: $(STAMPS)/dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# glia beside a plain loop, scikit-learn, skorch, Lightning, Keras and Hugging Face's Trainer, in an environment of their
+# own; writes benchmarks/RESULTS.md. Hours. PART=steps, or PART="steps table lenet --rounds 3", for some of it.
+BENCH := .venv-bench
+bench: $(BENCH)/.stamp
+	$(BENCH)/bin/python -m benchmarks.speed $(PART)
+
+# The CPU build of torch, as for $(VENV), comes first: nothing else can pull in a larger one.
+$(BENCH)/.stamp: benchmarks/requirements.txt pyproject.toml
+	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --upgrade pip
+	$(BENCH)/bin/python -m pip install --quiet "$$(grep ^torch== benchmarks/requirements.txt)"
+	$(BENCH)/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt --editable ".[text]"
+	touch $@
 
 bench-accuracy: $(STAMPS)/dev
 	$(BIN)/python -m benchmarks.accuracy
@@ -89,4 +103,4 @@ $(STAMPS)/dev: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(FRAMEWORKS) $(EXAM) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(FRAMEWORKS) $(BENCH) $(EXAM) .pytest_cache .mypy_cache .ruff_cache

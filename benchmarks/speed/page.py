@@ -1,0 +1,99 @@
+"""The page benchmarks/RESULTS.md: a section for each part, in which each line says when the machine was how busy."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+PAGE = Path(__file__).resolve().parents[1] / "RESULTS.md"
+QUIET = 0.5  # load average, per core, up to which a machine is quiet
+CONSOLE = Console(highlight=False, width=None if os.isatty(1) else 200)
+DASH = "-"
+
+
+@dataclass
+class Figures:
+    """A table: the first column names the line."""
+
+    title: str
+    columns: Sequence[str]
+    rows: list[list[str]] = field(default_factory=list)
+
+    def show(self) -> None:
+        CONSOLE.print(f"\n{self.title}", style="bold")
+        table = Table(box=None, header_style="dim")
+        for number, column in enumerate(self.columns):
+            table.add_column(column, justify="right" if number else "left")
+        for row in self.rows:
+            table.add_row(*row)
+        CONSOLE.print(table)
+
+    def lines(self, before: Sequence[str]) -> list[str]:
+        """In Markdown, with the lines of `before` that this table has no newer ones for."""
+        head = "| " + " | ".join(self.columns) + " |"
+        kept: dict[str, str] = {}
+        if head in before:
+            start = list(before).index(head) + 2
+            for line in before[start:]:
+                if not line.startswith("|"):
+                    break
+                kept[line.split("|")[1].strip()] = line
+        kept |= {row[0]: "| " + " | ".join(row) + " |" for row in self.rows}
+        return [f"**{self.title}**", "", head, "|" + "---|" * len(self.columns), *kept.values(), ""]
+
+
+def write(part: str, about: Sequence[str], tables: Sequence[Figures], path: Path = PAGE) -> None:
+    """Put a part's section in its place; lines of works that were not measured this time stay."""
+    text = path.read_text() if path.exists() else "# Speed\n\n`make bench` prints and writes this page.\n"
+    head, *sections = text.split("\n## ")
+    kept = {section.partition("\n")[0].strip(): section for section in sections}
+    before = kept.get(part, "").splitlines()
+    lines = [part, "", *about, ""]
+    for table in tables:
+        lines += table.lines(before)
+    kept[part] = "\n".join(lines).rstrip() + "\n"
+    path.write_text("\n## ".join([head.rstrip() + "\n", *kept.values()]))
+
+
+def load() -> float:
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+
+
+def facts() -> list[str]:
+    """The machine, and how busy it is now."""
+    from glia.runs import machine
+
+    about = machine.describe()
+    versions = ", ".join(f"{name} {version}" for name, version in installed())
+    lines = [
+        f"{about['cpu']} ({about['cpu_capability']}), {os.cpu_count()} cores, {about['threads']} threads of torch.",
+        f"{versions}.",
+        f"Begun {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())} at a load of {load():.1f}.",
+    ]
+    return [*lines, *busy()]
+
+
+def busy() -> list[str]:
+    """A loud line where the machine is not quiet."""
+    limit = QUIET * (os.cpu_count() or 1)
+    if load() <= limit:
+        return []
+    said = f"The machine was not quiet: load {load():.1f} on {os.cpu_count()} cores"
+    return [f"**{said}. Read ratios of the time of all cores, not times by the clock.**"]
+
+
+def installed() -> list[tuple[str, str]]:
+    """Versions of what is compared, where they are installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = []
+    for name in ("torch", "scikit-learn", "skorch", "lightning", "keras", "transformers"):
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            continue
+    return found
