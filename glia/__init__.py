@@ -29,6 +29,8 @@ _WHERE = {
     "load_weights": "glia.models.weights:load_weights",
     "trace": "glia.tracing.trace:trace",
     "Trace": "glia.tracing.rows:Trace",
+    "profile": "glia.profiling.profile:profile",
+    "Profile": "glia.profiling.profile:Profile",
     "listen": "glia.vitals.listen:listen",
     "Chart": "glia.vitals.chart:Chart",
     "examine": "glia.doctor.judge:examine",

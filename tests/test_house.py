@@ -17,7 +17,7 @@ FLOORS = [
     ["models", "doctor", "training"],
     ["predict", "report"],
     ["workbench", "tracing"],
-    ["estimators", "torture"],
+    ["estimators", "torture", "profiling"],
     ["cli"],
     ["__main__"],
 ]

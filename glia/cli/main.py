@@ -277,6 +277,43 @@ def doctor(
     )
 
 
+@app.command(context_settings=ANYTHING)
+def profile(
+    ctx: typer.Context,
+    what: Annotated[
+        Path,
+        typer.Argument(metavar="WHAT", help="A run folder, or a training script; its own arguments follow it."),
+    ],
+    *,
+    steps: Annotated[int | None, typer.Option(min=1, help="End after so many steps.")] = None,
+    seconds: Annotated[float | None, typer.Option("--time", help="End after so many seconds.")] = None,
+    trial_seconds: Annotated[
+        float | None, typer.Option("--trial-time", min=0, help="Seconds for trying changes, 30 if not given; 0: none.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a page too.")] = None,
+    form: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+    overwrite: Overwrite = False,
+) -> None:
+    """Where the time of a training step goes, and what would make it shorter: each change is tried and timed.
+
+    A script runs unchanged and to its end; a run is put together again and trained in memory for a few seconds.
+    """
+    from glia.cli import profile as verb
+    from glia.workbench.halt import one_line
+
+    with one_line("glia: stopped"):
+        verb.run(
+            what,
+            ctx.args,
+            steps=steps,
+            seconds=seconds,
+            trial_seconds=trial_seconds,
+            out=out,
+            form=form,
+            overwrite=overwrite,
+        )
+
+
 @app.command()
 def rule(name: Annotated[str, typer.Argument(metavar="RULE", help="A code or a name: GL303, dead-relu.")]) -> None:
     """Explain a rule of the doctor: what it finds, why that hurts, what cures it, when it is no fault."""

@@ -15,11 +15,10 @@ from glia.vitals.tape import Call, Ref
 
 
 def bench(capture: Capture) -> Bench | None:
-    """Make a capture runnable, or None where it cannot be: no loss that was made by modules, several kinds of steps."""
-    if not capture.complete or capture.mixed or capture.tape is None or not capture.batches or not capture.tape.calls:
+    """Make a capture runnable and find what is asked for in it, or None where it cannot be."""
+    made = runnable(capture)
+    if made is None:
         return None
-    made = Bench(capture, capture.tape, capture.tape.calls[-1])
-    _rows_together(made)
     _find_answers(made)
     if made.answers is not None:
         made.objective = named(made, identify(made))
@@ -28,6 +27,15 @@ def bench(capture: Capture) -> Bench | None:
             made.answers = None  # a loss of several outputs: how good one of them is says little
     made.train = training_rows(made)
     made.held = held_rows(made)
+    return made
+
+
+def runnable(capture: Capture) -> Bench | None:
+    """A bench whose steps can be made again, or None: no loss that was made by modules, several kinds of steps."""
+    if not capture.complete or capture.mixed or capture.tape is None or not capture.batches or not capture.tape.calls:
+        return None
+    made = Bench(capture, capture.tape, capture.tape.calls[-1])
+    _rows_together(made)
     return made
 
 

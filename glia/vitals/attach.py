@@ -6,9 +6,10 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from glia.errors import GliaError
 from glia.vitals.chart import Chart
@@ -35,19 +36,35 @@ def attach(
 
     Its output shows, its results are what they would be. Raises GliaError where there is no such script.
     """
-    if not script.is_file():
-        raise GliaError("there is no such script", got=str(script), expected="a Python file that trains a network")
-    attached, began = Attached(script), time.monotonic()
+    began = time.monotonic()
     listener = Listener(Chart(), capture=True, turns=True)
     listener.places = places = Places(script.absolute().parent)
     if steps is not None or seconds is not None:
         listener.enough = lambda done: (
             (steps is not None and done >= steps) or (seconds is not None and time.monotonic() - began >= seconds)
         )
-    with _as_main(script, arguments), places.watch(), listening(listener):
+
+    @contextmanager
+    def watching() -> Iterator[None]:
+        with places.watch(), listening(listener):
+            yield
+
+    attached = carried_out(script, arguments, watching())
+    attached.charts = [*(chart for chart, _, _ in listener.over), listener.chart]
+    return attached
+
+
+def carried_out(script: Path, arguments: Sequence[str], watching: AbstractContextManager[Any]) -> Attached:
+    """Run `script` as `python script arguments` would, within `watching`; Enough, raised in it, ends it.
+
+    Raises GliaError where there is no such script.
+    """
+    if not script.is_file():
+        raise GliaError("there is no such script", got=str(script), expected="a Python file that trains a network")
+    attached, began = Attached(script), time.monotonic()
+    with _as_main(script, arguments), watching:
         _run(script, attached)
         attached.seconds = time.monotonic() - began
-    attached.charts = [*(chart for chart, _, _ in listener.over), listener.chart]
     return attached
 
 

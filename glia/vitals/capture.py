@@ -81,8 +81,9 @@ class Capture:
 class Capturer:
     """Fills a Capture from the events of a run. Whoever calls it guards against its errors and ends it in any case."""
 
-    def __init__(self) -> None:
-        self.capture = Capture()
+    def __init__(self, most_batches: int = MOST_BATCHES, *, held: bool = True) -> None:
+        """most_batches: that are kept of the first epoch. held: keep rows that are looked at without gradients too."""
+        self.capture, self.most_batches = Capture(), most_batches
         self.recorder, self.after = Recorder(), Recorder()
         self.recording: Recorder | None = None  # the one that is pushed
         self.where: dict[int, tuple[int, str]] = {}
@@ -96,7 +97,7 @@ class Capturer:
         self.batch: Any = None  # the loader's last
         self.training_loader: Any = None
         self.graded_look = False
-        self.train_done = self.held_done = False
+        self.train_done, self.held_done = False, not held
         self.stepped = self.held_since = False  # since the last step
 
     # Calls of outermost modules.
@@ -212,7 +213,7 @@ class Capturer:
         inputs = self._inputs(tape, given)
         size = sum(t.numel() * t.element_size() for t, slot in zip(given, capture.slots) if slot[0] == "rows")
         again = self._again(inputs) if self.training_loader is None else 0.0  # a loader says itself when it begins anew
-        full = self.bytes + size > MOST_BYTES or self.rows > MOST_ROWS or len(capture.batches) >= MOST_BATCHES
+        full = self.bytes + size > MOST_BYTES or self.rows > MOST_ROWS or len(capture.batches) >= self.most_batches
         if capture.batches and (again >= SEEN_AGAIN or full):
             capture.whole = not full
             self.end_epoch()

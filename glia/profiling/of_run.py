@@ -1,0 +1,153 @@
+"""Of a run: its recipe, data and network put together again, trained for some steps in memory, with all that a run
+does beside. Nothing is written into the run.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from glia.data.batches import Batches
+from glia.data.given import given
+from glia.errors import GliaError
+from glia.optim import clip
+from glia.optim.average import Average
+from glia.profiling.peak import onednn_products
+from glia.profiling.trials import Budget
+from glia.profiling.work import NOTHING, Work, on_device
+from glia.runs.folder import RunFolder
+from glia.training.feed import Feed
+from glia.training.update import as_outcome, l1_norm
+from glia.vitals.timeline import CAPTURED, Timeline
+from glia.workbench import pretrained
+from glia.workbench.checkup import Checkup
+from glia.workbench.prepare import prepare
+from glia.workbench.session import Recorder, Session
+from glia.workbench.train import beside
+
+SECONDS, LEAST_STEPS = 5.0, 30  # of training that are timed, where nothing else was said
+MEMORY = "in memory>"  # how the recipe ends the name of data that were no file
+
+
+def session_of(
+    path: Path | str, *, source: Any = None, data: Any = None, model: nn.Module | None = None, step: Any = None
+) -> Session:
+    """What a run was trained with, as new: data, network with its first weights, loss.
+
+    Raises GliaError where it cannot be put together: other data than then, data or a network that were given in Python.
+    """
+    folder = RunFolder.open(path)
+    recipe = folder.recipe
+    if recipe.model.model == "custom" and model is None:
+        raise GliaError(f"the network of {folder.path} was one of your own", hint="glia.profile(run, model=...)")
+    if source is None and data is None and str(recipe.data.source).endswith(MEMORY):
+        raise GliaError(f"{folder.path} was trained on data in memory", hint="glia.profile(run, source=...), or data=")
+    if torch.device(recipe.train.device).type == "cuda" and not torch.cuda.is_available():
+        raise GliaError(f"{folder.path} was trained on {recipe.train.device}", got="a machine without one")
+    if source is not None:
+        recipe = recipe.updated(source=source)
+    prepared = given(data, step=step is not None) if data is not None else prepare(recipe=recipe)
+    was, now = folder.read_json("data.json", {}).get("fingerprint"), prepared.card.get("fingerprint")
+    if was is not None and was != now:
+        raise GliaError(
+            f"the data are not those that {folder.path} was trained on", got=f"fingerprint {str(now)[:12]}",
+            expected=str(was)[:12], hint="the file as it was, then again",
+        )  # fmt: skip
+    record = folder.read_json(pretrained.RECORD, {})
+    # All else that a process needs to train beside the one that began a run is what is needed here.
+    brief = {"recipe": folder.recipe.to_toml(), "fingerprint": now, "record": record}
+    return beside(brief, data=prepared, model=model, step=step)
+
+
+def watch_run(session: Session, steps: int | None, seconds: float | None) -> Timeline:
+    """Train it for some steps, with its chart, its checkpoints and its doctor, in a folder that is gone afterwards."""
+    timeline = Timeline(capture=False, marked=True)
+    budget = Budget(SECONDS if seconds is None else seconds)
+    least = LEAST_STEPS if steps is None and seconds is None else 1
+    with TemporaryDirectory(prefix="glia-profile-") as place, ExitStack() as stack:
+        folder = RunFolder.create(Path(place), "run")
+        checkup = None
+        if session.recipe.train.doctor:
+            checkup = Checkup(session, lambda finding: None)
+            checkup.before(force=True)
+            stack.enter_context(checkup.watching(folder, None))
+            _timed(checkup, timeline)
+        stack.enter_context(timeline.watching())
+        recorder = stack.enter_context(closing(Recorder(folder.path, session, None)))
+        moments = stack.enter_context(closing(session.moments(None)))
+        for moment in moments:
+            if moment.kind == "step":
+                timeline.waited(moment.waited)
+                timeline.cut()
+            with timeline.span("logging"):
+                recorder.take(moment)
+            if checkup is not None:
+                with timeline.span("doctor"):
+                    checkup.watch(moment)
+            enough = budget.left <= 0 if steps is None else timeline.count >= steps
+            if moment.last or (enough and timeline.count >= least):
+                break
+    return timeline
+
+
+def _timed(checkup: Checkup, timeline: Timeline) -> None:
+    """Charge what the doctor does within a step to the doctor."""
+    listener = checkup.listener
+    if listener is None:
+        return
+    guarded = listener.guarded
+
+    def timed(work: Callable[..., None], *args: Any) -> None:
+        with timeline.aside("doctor"):
+            guarded(work, *args)
+
+    listener.guarded = timed  # type: ignore[method-assign]
+
+
+def work_of(session: Session) -> Work:
+    """The step that the run makes."""
+    train, device = session.recipe.train, next((p.device for p in session.model.parameters()), torch.device("cpu"))
+    half = train.precision == "bfloat16"
+    mode = session.thawing
+
+    def loss(models: Sequence[nn.Module], batch: Any) -> Tensor:
+        (model,) = models
+        with torch.autocast(device.type, torch.bfloat16, enabled=half or torch.is_autocast_enabled(device.type)):
+            outcome = as_outcome(session.step(model, batch))
+        return outcome.loss + train.l1 * l1_norm(model) if train.l1 else outcome.loss
+
+    def optimizers(models: Sequence[nn.Module], options: Mapping[str, Any]) -> list[Optimizer]:
+        if mode is not None:
+            mode(models[0], 0)
+        return [session.optimizer(models[0], float(train.lr))]
+
+    def average(models: Sequence[nn.Module]) -> Callable[[], Any]:
+        return Average(models[0], train.ema).update if train.ema else lambda: None
+
+    def clipping(models: Sequence[nn.Module]) -> Callable[[], Any]:
+        return clip.build(train.clip_by, models[0], train.clip) if train.clip else lambda: None
+
+    def batches(rows: int) -> list[Any]:
+        return on_device(list(islice(Feed.of(session.data, rows).epoch(train.seed, 0), CAPTURED)), device)
+
+    def larger(times: int) -> list[Any]:
+        if times * rows > session.rows:
+            raise ValueError(f"there are no {times * rows} rows")
+        return batches(times * rows)
+
+    rows = session.feed.batch_size
+    usual = NOTHING
+    if session.recipe.flat().get("products") == "onednn":
+        usual = replace(NOTHING, contexts=(onednn_products,))
+    return Work(
+        [session.model], batches(rows), rows, loss, optimizers, clipping, average,
+        larger if isinstance(session.data.train, Batches) else None, train.accumulate, half=half, usual=usual,
+        settings=True,
+    )  # fmt: skip
