@@ -152,6 +152,26 @@ def as_json(value: Any) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=True) + "\n"
 
 
+def append(path: Path, content: bytes) -> None:
+    """More at the end of a file (made where there is none): all of it, or nothing where the disk refuses.
+
+    Not synced: for what a run can do without.
+    """
+    with _explained(path, len(content)):
+        if not path.exists():
+            _make_folders(path.parent)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+        length = os.fstat(handle).st_size
+        try:
+            _write(handle, content)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(handle, length)
+            raise
+        finally:
+            os.close(handle)
+
+
 @contextlib.contextmanager
 def open_rows(path: Path, *, overwrite: bool = False) -> Iterator[IO[bytes]]:
     """A binary file to write piece by piece; it appears under its name when the block ends well."""

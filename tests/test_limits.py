@@ -4,8 +4,9 @@ import gzip
 import io
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import polars as pl
@@ -16,13 +17,17 @@ from PIL import Image
 
 import glia
 from glia import limits
+from glia.cli.main import main
 from glia.data.images.decode import Unreadable, decode, read_header
 from glia.data.images.pixels import decode_all
+from glia.data.prepared import allowing
+from glia.data.series.found import Asked
 from glia.data.tables.read import open_table, read
 from glia.data.tables.source import ReadOptions
 from glia.errors import GliaError
 from glia.models.weights import Files
 from glia.recipe import Recipe
+from glia.workbench.prepare import READERS
 
 
 def load(path: Path, **raised: int) -> Any:
@@ -136,6 +141,46 @@ def test_recipes_of_the_wrong_kind(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(GliaError, match=says):
             Recipe.read(path)
+
+
+def test_predict_and_evaluate_allow_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text(
+        "a,b,y\n" + "".join(f"{i},{'rs'[i % 2]},{'no' if i < 20 else 'yes'}\n" for i in range(40))
+    )
+    settings = {"model": "mlp", "hidden": [4], "lr": 0.01, "epochs": 1, "baselines": False, "doctor": False}
+    glia.train("t.csv", target="y", name="run", **settings)
+    (tmp_path / "new.csv").write_text(f"a,b,y\n1,{'x' * 1_000_001},no\n")
+    for words in (["predict", "runs/run", "new.csv"], ["evaluate", "runs/run", "new.csv"]):
+        monkeypatch.setattr("sys.argv", ["glia", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 2 and "--limits cell_chars=" in capsys.readouterr().err
+        for text, code in (("cell_chars=2e6", 0), ("cell_char=2e6", 2)):
+            monkeypatch.setattr("sys.argv", ["glia", *words, "--limits", text])
+            with pytest.raises(SystemExit) as end:
+                main()
+            assert (end.value.code or 0) == code, capsys.readouterr().err
+    assert glia.open("runs/run").predict("new.csv", limits={"cell_chars": 2_000_000}).height == 1
+
+
+@pytest.mark.parametrize("kind", [name for name in READERS if name != "tensor"])
+def test_every_reader_of_files_holds_the_limits(kind: str) -> None:
+    """Where `allowing` looks for them; a reader that keeps them elsewhere would ignore --limits in silence."""
+    raised, known = {"pixels": 7}, get_type_hints(READERS[kind])
+    held = {"limits": {"depth": 3}}
+    where = next(name for name in ("limits", "options", "asked") if name in known)
+    if where != "limits":
+        inner = ReadOptions(limits=held["limits"])
+        held = {where: inner if where == "options" else Asked("long", options=inner)}
+    reader = READERS[kind].__new__(READERS[kind])
+    for one in fields(reader):
+        object.__setattr__(reader, one.name, held.get(one.name, 0))
+    found = allowing(reader, raised)
+    found = getattr(found, "asked", found)
+    assert (found.limits if where == "limits" else found.options.limits) == {"depth": 3, "pixels": 7}
 
 
 def test_a_quote_that_stays_open_loses_no_rows_in_silence(tmp_path: Path) -> None:

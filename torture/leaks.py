@@ -46,6 +46,7 @@ class Held:
 
     @classmethod
     def now(cls) -> "Held":
+        """As it is at present; of tensors those that were made since `gc.freeze` alone."""
         gc.collect()
         lines = Path("/proc/self/smaps_rollup").read_text("utf-8").splitlines()
         own = sum(float(line.split()[1]) for line in lines if line.startswith("Private_"))
@@ -74,11 +75,19 @@ def run(count: int, folder: Path, tell: Callable[[str], None]) -> Result:
 
 
 def watched(work: Callable[[], None], count: int, memory_kb: float = MEMORY_KB) -> list[Held]:
-    """What is held after each of `count` repeats. What grew, by line of code, is printed when it did."""
+    """What is held after each of `count` repeats. What grew, by line of code, is printed when it did.
+
+    What is there before the first is set aside: to walk a million objects of imported modules takes as long as a run.
+    """
     seen = []
-    for _ in range(count):
-        work()
-        seen.append(Held.now())
+    gc.collect()
+    gc.freeze()
+    try:
+        for _ in range(count):
+            work()
+            seen.append(Held.now())
+    finally:
+        gc.unfreeze()
     if grown(seen, memory_kb):
         _print_growth(work)
     return seen

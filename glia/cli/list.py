@@ -59,7 +59,7 @@ def _limits() -> Table:
     table.add_column("protects from")
     for one in LIMITS.values():
         table.add_row(one.name, f"{one.most:,}", one.unit, Text(one.protects, "dim"))
-    table.caption = "To allow more: glia train SOURCE --limits pixels=200e6,columns=50000"
+    table.caption = "To allow more, in train, predict and evaluate: --limits pixels=200e6,columns=50000"
     return table
 
 

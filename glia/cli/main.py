@@ -23,6 +23,9 @@ ANYTHING = {"allow_extra_args": True, "ignore_unknown_options": True}
 Runs = Annotated[Path, typer.Option(help="Folder that holds the runs.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/titanic.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")]
+Limits = Annotated[
+    str, typer.Option("--limits", help="Read more than usual, e.g. pixels=200e6; `glia list limits` has them all.")
+]
 
 
 @app.command(context_settings={**ANYTHING, "help_option_names": []})
@@ -84,12 +87,14 @@ def reproduce(
 
 @app.command()
 def evaluate(
-    run: RunArgument, source: Annotated[str, typer.Argument(help="Rows or pictures with their answers.")]
+    run: RunArgument,
+    source: Annotated[str, typer.Argument(help="Rows or pictures with their answers.")],
+    limits: Limits = "",
 ) -> None:
     """Measure a trained network on new rows that have their answers."""
     from glia.cli import evaluate as verb
 
-    verb.run(run, source)
+    verb.run(run, source, limits=limits)
 
 
 @app.command()
@@ -120,11 +125,12 @@ def predict(
             "--beam", min=1, help="Beginnings of a text kept at once; 1 is quickest. Not given: 4 (of sounds 1)"
         ),
     ] = None,
+    limits: Limits = "",
 ) -> None:
     """Predict new rows with a trained network; any size of file."""
     from glia.cli import predict as verb
 
-    asked = {"horizon": horizon, "explain": explain or None, "beam": beam}
+    asked = {"horizon": horizon, "explain": explain or None, "beam": beam, "limits": limits or None}
     verb.run(run, source, out=out, keep=keep, overwrite=overwrite, **asked)
 
 

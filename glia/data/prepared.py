@@ -1,14 +1,17 @@
 """Prepared: the waist between data and models. What training sees, and how raw input becomes that."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, field, is_dataclass, replace
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
 
 from glia.data.batches import Batches
 from glia.data.facts import Facts
 from glia.data.task import Task
+from glia.limits import Raised
+
+Holder = TypeVar("Holder")
 
 
 class Raw(NamedTuple):
@@ -33,6 +36,17 @@ class Reader(Protocol):
     def to_dict(self) -> dict[str, Any]:
         """Everything that is needed to read again, as plain JSON."""
         ...
+
+
+def allowing(reader: Holder, raised: Raised) -> Holder:
+    """The reader with more of `glia.limits` allowed than in training: it holds them itself, or what it holds does."""
+    if not raised or not is_dataclass(reader) or isinstance(reader, type):
+        return reader
+    held = vars(reader)
+    if "limits" in held:
+        return replace(reader, limits={**held["limits"], **raised})
+    inner = {name: allowing(held[name], raised) for name in ("options", "asked") if name in held}
+    return replace(reader, **inner)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,15 @@
-"""TensorBoard: the one place where its files are written, fed Moments as they come."""
+"""TensorBoard: the one place where its files are made, fed Moments as they come."""
 
+import io
 import math
-import weakref
+import os
+import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from glia.errors import GliaError
+from glia import disk
+from glia.errors import DiskError, GliaError
 from glia.training.loop import Moment
 
 
@@ -15,48 +17,44 @@ def tensorboard(folder: Path, rhythm: int, tell: Callable[[str], None]) -> Calla
     """A watcher that writes scalars below ``folder/tensorboard``: every `rhythm` steps, and every epoch.
 
     A disk that refuses is told of once and never stops training. Raises GliaError when the package is missing.
+
+    The package's own writer is a thread: of a full disk that one tells with a traceback, and it stays when a run ends
+    early. Of the package only the form of the files is used.
     """
     try:
-        from torch.utils.tensorboard.writer import SummaryWriter
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
     except ImportError:
         raise GliaError("tensorboard is not installed", hint='pip install "glia[tensorboard]"') from None
-    try:
-        writer: Any = SummaryWriter(str(folder / "tensorboard"))
-    except OSError as error:
-        tell(f"TensorBoard files are not written: {error}")
-        return lambda moment: None
+    path = folder / "tensorboard" / f"events.out.tfevents.{time.time():010.0f}.glia.{os.getpid()}"
+    refused = False
+
+    def write(**event: Any) -> None:
+        nonlocal refused
+        record = io.BytesIO()
+        RecordWriter(record).write(Event(wall_time=time.time(), **event).SerializeToString())
+        try:
+            disk.append(path, record.getvalue())
+        except DiskError as error:
+            refused = True
+            tell(f"TensorBoard files are not written any more: {error}")
 
     def watch(moment: Moment) -> None:
-        nonlocal writer
-        if writer is None:
-            return
-        try:
-            _write(writer, moment, rhythm)
-        except OSError as error:
-            tell(f"TensorBoard files are not written any more: {error}")
-            writer = None
-        if moment.last and writer is not None:
-            _close(writer)
+        found = _scalars(moment, rhythm)
+        if found and not refused:
+            values = [Summary.Value(tag=tag, simple_value=value) for tag, value in found.items()]
+            write(step=moment.epoch + 1 if moment.kind == "epoch" else moment.step, summary=Summary(value=values))
 
-    # A writer has a thread and a file of its own; a run that is stopped or fails has no last Moment.
-    weakref.finalize(watch, _close, writer)
+    write(file_version="brain.Event:2")
     return watch
 
 
-def _close(writer: Any) -> None:
-    with suppress(OSError):  # told already
-        writer.close()
-
-
-def _write(writer: Any, moment: Moment, rhythm: int) -> None:
-    scalar = writer.add_scalar
+def _scalars(moment: Moment, rhythm: int) -> dict[str, float]:
     if moment.kind == "step" and (moment.step - 1) % rhythm == 0:
-        scalar("step/loss", moment.loss, moment.step)
-        scalar("step/lr", moment.lr, moment.step)
-        if not math.isnan(moment.grad_norm):
-            scalar("step/grad_norm", moment.grad_norm, moment.step)
+        norm = {} if math.isnan(moment.grad_norm) else {"step/grad_norm": moment.grad_norm}
+        return {"step/loss": moment.loss, "step/lr": moment.lr, **norm}
     if moment.kind == "epoch":
-        for name, figure in moment.figures.items():
-            part, _, measure = name.partition("_")
-            scalar(f"{measure}/{part}", figure, moment.epoch + 1)
-        writer.flush()
+        parted = {name.partition("_"): figure for name, figure in moment.figures.items()}
+        return {f"{measure}/{part}": figure for (part, _, measure), figure in parted.items()}
+    return {}

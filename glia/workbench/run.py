@@ -10,7 +10,7 @@ import polars as pl
 import torch
 from torch import nn
 
-from glia.data.prepared import Reader
+from glia.data.prepared import Reader, allowing
 from glia.data.task import Task
 from glia.errors import GliaError
 from glia.models.build import example
@@ -18,6 +18,7 @@ from glia.predict.export import export
 from glia.predict.jobs import job_of
 from glia.predict.predict import whole
 from glia.predict.rows import write_rows
+from glia.recipe import Recipe
 from glia.report.page import render
 from glia.runs import machine
 from glia.runs.folder import RunFolder
@@ -111,7 +112,8 @@ class Run:
     def predict(self, source: Any, *, keep: bool = False, **options: Any) -> Any:
         """A polars frame of predictions for new rows (a path, a frame, a folder of pictures, arrays).
 
-        options: of the kind of answer, such as horizon=48 of forecasts.
+        options: of the kind of answer, such as horizon=48 of forecasts; and limits="pixels=200e6", or as a dict, to
+        read more than `glia list limits` and the training allow.
         """
         return whole(self._frames(source, keep=keep, **options))
 
@@ -126,17 +128,20 @@ class Run:
         text = "prediction" if self.task.kind == "translate" else None
         return write_rows(frames, Path(out), source=source, overwrite=overwrite, text=text)
 
-    def _frames(self, source: Any, **options: Any) -> Iterator[pl.DataFrame]:
+    def _frames(self, source: Any, *, limits: Any = None, **options: Any) -> Iterator[pl.DataFrame]:
         frames = job_of(self.task).frames
         known = list(inspect.signature(frames).parameters)[4:]  # after the network, the task, the reader, the source
         for name in options:
             if name not in known:
                 raise GliaError(f"predictions of this run have no {name}", expected=f"one of {', '.join(known)}")
-        return frames(self.model, self.task, self.reader, source, **options)
+        return frames(self.model, self.task, self._allowing(limits), source, **options)
 
-    def evaluate(self, source: Any) -> dict[str, float]:
-        """Figures on new rows that have their answers."""
-        return job_of(self.task).evaluate(self.model, self.task, self.reader, source)
+    def evaluate(self, source: Any, *, limits: Any = None) -> dict[str, float]:
+        """Figures on new rows that have their answers. limits: as of `predict`."""
+        return job_of(self.task).evaluate(self.model, self.task, self._allowing(limits), source)
+
+    def _allowing(self, limits: Any) -> Reader:
+        return allowing(self.reader, Recipe.of(limits=limits or {}).data.limits)
 
     def generate(
         self,

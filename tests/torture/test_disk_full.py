@@ -1,5 +1,6 @@
 """A disk that fills up while a real run is saved, and one that refuses what a run can do without."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -33,3 +34,28 @@ def test_charts_that_the_disk_refuses_do_not_stop_a_run(tmp_path: Path) -> None:
     run = glia.train("iris", runs=tmp_path, tensorboard=True, begin=begin, tell=told.append, **settings)
     assert run.status["state"] == "finished"
     assert sum("TensorBoard" in line for line in told) == 1
+
+
+def test_charts_whose_disk_fills_up_do_not_stop_a_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """TensorBoard's folder is a small disk of its own; what was written before it was full can still be read."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    place, told = tmp_path / "run" / "tensorboard", list[str]()
+    with contextlib.ExitStack() as stack:
+
+        def begin(session: Any, folder: Any, choices: Any) -> tuple[()]:
+            small = stack.enter_context(disk_full.small_disk(place))
+            if not small.mounted:
+                pytest.skip("no disk can be mounted here")
+            small.resize(2 * disk_full.PAGE)  # one for the folder itself
+            return ()
+
+        settings = {"epochs": 30, "lr": 0.01, "baselines": False, "doctor": False, "threads": 1, "model": "mlp"}
+        settings |= {"runs": tmp_path, "name": "run", "batch_size": 16}
+        run = glia.train("iris", tensorboard=True, begin=begin, tell=told.append, **settings)
+        assert run.status["state"] == "finished" and len(run.history["epoch"]) == 30
+        lines = [line for line in told if "TensorBoard" in line]
+        assert len(lines) == 1 and "the disk is full" in lines[0], told
+        assert capfd.readouterr().err == ""
+        read = EventAccumulator(str(place)).Reload().Scalars("loss/train")
+        assert [point.step for point in read] == list(range(1, len(read) + 1)) and 0 < len(read) < 30

@@ -99,7 +99,10 @@ def _rows(
 
 def _torn(path: Path, line: int, fault: object) -> GliaError:
     what = f"{path}, line {line}: cells cannot be told apart"
-    return GliaError(what, got=fault, hint="look for a quote that is never closed")
+    hint = "look for a quote that is never closed"
+    if "field limit" in str(fault):
+        hint += f", or {limits.raising('cell_chars', 10 * csv.field_size_limit())}"
+    return GliaError(what, got=fault, hint=hint)
 
 
 def _left_open(lines: list[str], separator: str) -> str | None:
