@@ -1,5 +1,5 @@
 """What never comes: a frozen worker, a collate function that sleeps, a read that does not return; of two processes
-that train one run one that is killed or frozen.
+that train one run one that is killed or frozen, the one that writes among them. And a run that is only suspended.
 """
 
 import os
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, default_collate
 
 from glia.data.batches import Batches
 from glia.torture.result import Result
-from glia.torture.whole import newest
+from glia.torture.whole import finished, newest
 from glia.torture.zygote import Zygote
 from glia.training.pulse import LostProcess
 from glia.training.steps import supervised
@@ -29,9 +29,9 @@ from torture.spare import ready
 NAME = "hangs"
 PROMISE = (
     "A run to which nothing comes ends after its stall_timeout, with one line that names the worker, process or place, "
-    "exit code 75, its last checkpoint whole and nothing left running."
+    "exit code 75, its last checkpoint whole and nothing left running; one that is suspended for longer goes on."
 )
-SMALL, LARGE = 5, 60
+SMALL, LARGE = 7, 70
 SEED = 8
 TIMEOUT_S, LEAVE_S = 3.0, 30.0  # the second for a machine that is busy with others; what was seen is in the figures
 NOTHING = "nothing came for 3 s"
@@ -39,7 +39,12 @@ NAMES = {
     "frozen": (NOTHING, "is stopped"), "collate": (NOTHING, "give no batch"), "read": (NOTHING, "is stuck at"),
     "process killed": ("process 1 of 2", "was ended by SIGKILL"),
     "process frozen": ("process 1 of 2", "does not answer"),
+    "first frozen": ("glia: process 0 of 2 (pid ", "does not answer any more", "process 1 of 2", "gave up"),
+    "suspended": (),
 }  # fmt: skip
+
+
+PAIRED = ("process killed", "process frozen", "first frozen")
 
 
 class Rows:
@@ -62,7 +67,7 @@ def main(kind: str, folder: str, after: int) -> None:
     """A run that comes to a stand after some batches."""
     torch.set_num_threads(1)
     try:
-        begin = _with_two if kind.startswith("process") else _with_workers
+        begin = _suspended if kind == "suspended" else _with_two if kind in PAIRED else _with_workers
         begin(kind, Path(folder), after)
     except (Stalled, LostProcess) as error:
         print(f"glia: {error}", file=sys.stderr)
@@ -74,13 +79,41 @@ def _with_two(kind: str, folder: Path, after: int) -> None:
 
     def lose(moment: Any) -> None:
         if moment.kind == "step" and moment.step == after:
-            os.kill(other.pid, number)
+            if kind == "first frozen":
+                _freeze_until(lambda: "does not answer" in folder.with_suffix(".log").read_text())
+            else:
+                os.kill(other.pid, number)
 
+    _train(folder, lose, processes=2)
+
+
+def _suspended(kind: str, folder: Path, after: int) -> None:
+    def suspend(moment: Any) -> None:
+        if moment.kind == "step" and moment.step == after:
+            until = time.monotonic() + 2 * TIMEOUT_S
+            _freeze_until(lambda: time.monotonic() > until)
+
+    _train(folder, suspend)
+
+
+def _train(folder: Path, watch: Callable[[Any], None], **more: Any) -> None:
     train(
-        make_table(folder / "rows.csv", 60), target="label", model="mlp", processes=2, begin=lambda *told: (lose,),
+        make_table(folder / "rows.csv", 60), target="label", model="mlp", begin=lambda *told: (watch,),
         runs=folder, name="run", epochs=9, lr=0.01, checkpoint_s=0, doctor=False, baselines=False, threads=1,
-        stall_timeout=TIMEOUT_S, batch_size=20,
+        stall_timeout=TIMEOUT_S, batch_size=20, **more,
     )  # fmt: skip
+
+
+def _freeze_until(over: Callable[[], bool]) -> None:
+    """Stop this process, which a child wakes up again when that is over, or after a minute."""
+    frozen, latest = os.getpid(), time.monotonic() + 60.0
+    if not os.fork():
+        while not over() and time.monotonic() < latest:
+            time.sleep(0.05)
+        os.kill(frozen, signal.SIGCONT)
+        os._exit(0)
+    os.kill(frozen, signal.SIGSTOP)
+    os.wait()
 
 
 def _with_workers(kind: str, folder: Path, after: int) -> None:
@@ -130,6 +163,8 @@ def run(count: int, folder: Path, tell: Callable[[str], None]) -> Result:
 
 def _judged(told: dict[str, Any], kind: str, run: Path, text: str) -> tuple[str, float]:
     """(what is wrong with how it ended, seconds from its last checkpoint to its end)."""
+    if kind == "suspended":
+        return "" if told["code"] == 0 and finished(run) else f"exit code {told['code']}: {text[-300:]}", 0.0
     (step, wrong), saved = newest(run), sorted((run / "checkpoints").glob("step-*"))
     seconds = told["ended"] - saved[-1].stat().st_mtime if saved else 0.0
     if told["hung"]:

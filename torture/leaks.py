@@ -49,7 +49,8 @@ class Held:
         """As it is at present; of tensors those that were made since `gc.freeze` alone."""
         gc.collect()
         lines = Path("/proc/self/smaps_rollup").read_text("utf-8").splitlines()
-        own = sum(float(line.split()[1]) for line in lines if line.startswith("Private_"))
+        # Not all that is private: pages of libraries come and go by 25 MB as the system likes.
+        own = sum(float(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
         tensors = sum(issubclass(type(one), Tensor) for one in gc.get_objects())
         files = sum(1 for _ in Path("/proc/self/fd").iterdir())
         return cls(own, files, threading.active_count(), tensors, _hooks())

@@ -8,13 +8,15 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from glia.errors import GliaError
 
 PERIOD_S = 0.5
 ANSWER_S = 3.0  # a store that lives answers within that
+
+
+Answer = TypeVar("Answer")
 
 
 class LostProcess(GliaError):
@@ -51,7 +53,8 @@ class Pulse:
         self.exchanges = 0
         # A connection of its own for each thread: one that waits for an answer keeps the other out.
         self._own, self._asked = store.clone(), store.clone()
-        self._asked.set_timeout(timedelta(seconds=ANSWER_S))
+        self._heard: dict[int, Beat] = {}
+        self.patience(ANSWER_S)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="glia-pulse", daemon=True)
         self._thread.start()
@@ -76,11 +79,44 @@ class Pulse:
     def read(self, rank: int) -> Beat | None:
         """The last beat of a process; None before its first."""
         text = self.ask(f"beat/{rank}")
-        return None if text is None else Beat(*map(int, text.split()))
+        if text is None:
+            return None
+        self._heard[rank] = beat = Beat(*map(int, text.split()))
+        return beat
 
     def ask(self, key: str) -> str | None:
         """What the store holds under `key`, at once; None for nothing. Raises RuntimeError where nobody keeps it."""
-        return self._asked.get(key).decode() if self._asked.check([key]) else None
+        return self._answer(lambda: self._asked.get(key).decode() if self._asked.check([key]) else None)
+
+    def holds(self, key: str) -> bool:
+        """Does the store hold something under `key`? Raises RuntimeError where nobody keeps it."""
+        return self._answer(lambda: bool(self._asked.check([key])))
+
+    def patience(self, seconds: float) -> None:
+        """How long the process that keeps the store, 0, may take to answer."""
+        self._within = max(seconds, ANSWER_S)
+
+    def _answer(self, ask: Callable[[], Answer]) -> Answer:
+        """What the store says. A store has a time limit of its own, but not where whoever keeps it is frozen."""
+        got: list[Answer] = []
+        failed: list[RuntimeError] = []
+
+        def wait() -> None:
+            try:
+                got.append(ask())
+            except RuntimeError as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=wait, name="glia-pulse-ask", daemon=True)
+        thread.start()
+        thread.join(self._within)
+        if not got:
+            raise RuntimeError("the store does not answer") from (failed[0] if failed else None)
+        return got[0]
+
+    def unanswered(self) -> LostProcess:
+        """The error for a store that does not answer."""
+        return self._lost(0, "does not answer any more", self._heard.get(0))
 
     def say(self, key: str, text: str) -> None:
         """Put a text where all processes can read it."""
@@ -88,10 +124,11 @@ class Pulse:
 
     def blame(self, error: RuntimeError, ended: Callable[[], dict[int, str]]) -> LostProcess:
         """Whose fault it is that an exchange failed. ended: rank -> how, of processes that are known to have ended."""
+        self.patience(ANSWER_S)
         try:
             return self._blamed(error, ended)
         except RuntimeError:
-            return self._lost(0, "does not answer any more", None)
+            return self.unanswered()
 
     def _blamed(self, error: RuntimeError, ended: Callable[[], dict[int, str]]) -> LostProcess:
         others = [rank for rank in range(self.size) if rank != self.rank]

@@ -18,6 +18,12 @@ def restart() -> None:
     _at, _batches = time.monotonic(), 0
 
 
+def forgive(seconds: float) -> None:
+    """Time that does not count: nothing of this process ran."""
+    global _at
+    _at += seconds
+
+
 def since() -> tuple[float, int]:
     """(seconds since the last batch, batches since `restart`)."""
     return time.monotonic() - _at, _batches

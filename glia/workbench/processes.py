@@ -71,10 +71,17 @@ class Company:
 
     def wait(self, keys: Sequence[str], ranks: Sequence[int], stall_s: float) -> str:
         """Until the store holds one of `keys`; which. Raises LostProcess when one of `ranks` fails or falls silent."""
+        try:
+            return self._waited(keys, ranks, stall_s)
+        except RuntimeError as error:
+            raise self.pulse.unanswered() from error
+
+    def _waited(self, keys: Sequence[str], ranks: Sequence[int], stall_s: float) -> str:
+        self.pulse.patience(stall_s)
         heard = {rank: (self.pulse.read(rank), time.monotonic()) for rank in ranks}
         while True:
             for key in keys:
-                if self.store.check([key]):
+                if self.pulse.holds(key):
                     return key
             for rank in ranks:
                 line = self.pulse.ask(f"failed/{rank}")
@@ -290,7 +297,7 @@ def _child(rank: int, size: int, port: int) -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl-C in the terminal is for process 0, which tells the others.
     return subprocess.Popen(
         [sys.executable, "-P", "-c", "from glia.workbench.worker import work; work()"],
-        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
 
@@ -314,4 +321,6 @@ def _start_group(store: Any, rank: int, size: int) -> None:
 
 
 def _how(code: int) -> str:
+    if code == LostProcess.exit_code:
+        return "gave up: this process, 0, did not answer it any more"
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ LOOK_S = 0.25
 FIRST_S = 60.0  # at least, until the first batch: imports and first compilations take their time
 TELL_S = 0.5  # for the main thread to hear of it before its workers are ended, of which it would complain
 LEAVE_S = 5.0  # for it to leave what it waits for
+SLEPT_S = 1.0  # a look that is late by more comes from a process that was stopped, as by Ctrl-Z
 
 
 class Stalled(GliaError):
@@ -42,7 +44,11 @@ def watched(folder: Path, timeout: float, stop: Stop) -> Iterator[None]:
     stall.restart()
 
     def watch() -> None:
-        while not over.wait(min(LOOK_S, timeout / 4)):
+        look, last = min(LOOK_S, timeout / 4), time.monotonic()
+        while not over.wait(look):
+            slept, last = time.monotonic() - last - look, time.monotonic()
+            if slept > SLEPT_S:
+                stall.forgive(slept)
             seconds, batches = stall.since()
             if seconds > (timeout if batches else max(timeout, FIRST_S)):
                 _give_up(folder, timeout, batches, stop, over)
