@@ -103,6 +103,7 @@ def predict(
     source: Annotated[
         str, typer.Argument(help="New rows: a table, a picture, a folder, arrays, a text a line, a sentence.")
     ],
+    *,
     out: Annotated[
         Path | None,
         typer.Option(
