@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
-from glia.profiling.peak import by_onednn, onednn_products
+from glia.nn.precision import by_onednn, onednn_products
 from glia.profiling.trials import aside
 from glia.profiling.work import Change, Rig, Work
 
@@ -25,7 +25,7 @@ def candidates(work: Work) -> Iterator[Change]:
     """What is worth a trial, the likeliest first. Each stands on the step as it is."""
     usual = work.usual
     for change in _candidates(work, Rig(work)):
-        contexts = change.contexts if change.name == CALM else (*usual.contexts, *change.contexts)
+        contexts = (*usual.contexts, *change.contexts)
         zero, item = usual.zero and change.name != UNSET, usual.item and change.name != UNREAD
         yield replace(change, contexts=contexts, zero=zero, item=item)
 
@@ -46,7 +46,7 @@ def _candidates(work: Work, rig: Rig) -> Iterator[Change]:
         "with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH): the step",
         (lambda: sdpa_kernel(SDPBackend.MATH),),
     )
-    products = _products(cuda)
+    products = _products(work, cuda)
     if work.usual.zero:
         yield Change(UNSET, "optimizer.zero_grad(), without set_to_none=False")
     if work.usual.contexts:
@@ -83,14 +83,15 @@ def _candidates(work: Work, rig: Rig) -> Iterator[Change]:
         yield Change(f"{TIMES} times the rows a step", line, rows=TIMES, apart=True)
 
 
-def _products(cuda: bool) -> Change | None:
+def _products(work: Work, cuda: bool) -> Change | None:
     if cuda:
         if torch.get_float32_matmul_precision() != "highest":
             return None
         return Change("TF32 products", 'torch.set_float32_matmul_precision("high")', (_tf32,))
-    if not torch.backends.mkldnn.is_available() or by_onednn():
+    if not torch.backends.mkldnn.is_available() or by_onednn() or work.onednn:
         return None
-    return Change("products by oneDNN", 'torch.backends.mkldnn.matmul.fp32_precision = "bf16"', (onednn_products,))
+    how = "products=onednn" if work.settings else 'torch.backends.mkldnn.matmul.fp32_precision = "bf16"'
+    return Change("products by oneDNN", how, (onednn_products,))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 does beside. Nothing is written into the run.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -19,11 +20,11 @@ from glia.data.given import given
 from glia.errors import GliaError
 from glia.optim import clip
 from glia.optim.average import Average
-from glia.profiling.peak import onednn_products
 from glia.profiling.trials import Budget
 from glia.profiling.work import NOTHING, Work, on_device
 from glia.runs.folder import RunFolder
 from glia.training.feed import Feed
+from glia.training.numbers import Numbers
 from glia.training.update import as_outcome, l1_norm
 from glia.vitals.timeline import CAPTURED, Timeline
 from glia.workbench import pretrained
@@ -71,6 +72,10 @@ def watch_run(session: Session, steps: int | None, seconds: float | None) -> Tim
     timeline = Timeline(capture=False, marked=True)
     budget = Budget(SECONDS if seconds is None else seconds)
     least = LEAST_STEPS if steps is None and seconds is None else 1
+    wanted = max(2 * LEAST_STEPS, steps or 0)
+    if session.total_steps() < wanted:  # a short run goes on for longer, at other rates but in the same time a step
+        longer = session.recipe.updated(epochs=math.ceil(wanted / session.steps_per_epoch), patience=0)
+        session = replace(session, recipe=longer)
     with TemporaryDirectory(prefix="glia-profile-") as place, ExitStack() as stack:
         folder = RunFolder.create(Path(place), "run")
         checkup = None
@@ -114,12 +119,13 @@ def _timed(checkup: Checkup, timeline: Timeline) -> None:
 def work_of(session: Session) -> Work:
     """The step that the run makes."""
     train, device = session.recipe.train, next((p.device for p in session.model.parameters()), torch.device("cpu"))
-    half = train.precision == "bfloat16"
+    precision = "bfloat16" if train.precision == "bfloat16" else "float32"
+    numbers = Numbers(precision, "onednn" if train.products == "onednn" else "torch")
     mode = session.thawing
 
     def loss(models: Sequence[nn.Module], batch: Any) -> Tensor:
         (model,) = models
-        with torch.autocast(device.type, torch.bfloat16, enabled=half or torch.is_autocast_enabled(device.type)):
+        with numbers.forward(device):
             outcome = as_outcome(session.step(model, batch))
         return outcome.loss + train.l1 * l1_norm(model) if train.l1 else outcome.loss
 
@@ -143,11 +149,9 @@ def work_of(session: Session) -> Work:
         return batches(times * rows)
 
     rows = session.feed.batch_size
-    usual = NOTHING
-    if session.recipe.flat().get("products") == "onednn":
-        usual = replace(NOTHING, contexts=(onednn_products,))
+    usual = replace(NOTHING, contexts=(numbers.step,))
     return Work(
         [session.model], batches(rows), rows, loss, optimizers, clipping, average,
-        larger if isinstance(session.data.train, Batches) else None, train.accumulate, half=half, usual=usual,
-        settings=True,
+        larger if isinstance(session.data.train, Batches) else None, train.accumulate, half=precision == "bfloat16",
+        onednn=numbers.products == "onednn", usual=usual, settings=True,
     )  # fmt: skip

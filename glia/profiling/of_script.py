@@ -48,10 +48,11 @@ def work_of(timeline: Timeline) -> tuple[Work | None, str]:
         return None, why or "how its loss comes from its model was not seen"
     accumulate = max(1, round(timeline.backwards / timeline.count))
     contexts: tuple[Callable[[], AbstractContextManager[Any]], ...] = ()
-    if timeline.anomaly > timeline.backwards / 2:
+    anomaly = timeline.anomaly > timeline.backwards / 2
+    if anomaly:
         contexts = (lambda: torch.autograd.set_detect_anomaly(True),)
     usual = replace(NOTHING, contexts=contexts, zero=timeline.cleared is False, item=timeline.reads > timeline.count)
-    more: dict[str, Any] = {"accumulate": accumulate, "usual": usual}
+    more: dict[str, Any] = {"accumulate": accumulate, "usual": usual, "anomaly": anomaly}
     if timeline.clips > timeline.count / 2:
         more["clipping"] = _clipping(timeline.clip)
     return of_bench(bench, **more), ""

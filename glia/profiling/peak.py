@@ -1,17 +1,13 @@
 """The peak: operations a second that this machine's matrix products reach, at this moment and with these threads."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import torch
 
+from glia.nn.precision import onednn_products
+from glia.training.numbers import exact_onednn
 from glia.vitals.fair import FairClock
 
-_ONEDNN: Any = torch.backends.mkldnn  # torch's stub does not know its `matmul`
 SIZES = (256, 512, 1024, 2048, 4096, 8192)
 ENOUGH_S, MOST_S = 0.004, 0.35  # a product that takes so long needs no larger one; all products of one size
-EXACT = 1e-5  # relative error up to which a product counts as float32
 
 
 def peak(device: torch.device) -> dict[str, float]:
@@ -20,37 +16,10 @@ def peak(device: torch.device) -> dict[str, float]:
     float32 by oneDNN too where it computes in float32 there: on some processors it is twice as fast as MKL.
     """
     found = {"float32": _fastest(device, torch.float32), "bfloat16": _fastest(device, torch.bfloat16)}
-    if device.type == "cpu" and onednn_is_exact():
+    if device.type == "cpu" and exact_onednn():
         with onednn_products():
             found["float32"] = max(found["float32"], _fastest(device, torch.float32))
     return found
-
-
-@contextmanager
-def onednn_products() -> Iterator[None]:
-    """float32 products by oneDNN, which may use bfloat16 where the processor has units for it (AMX)."""
-    before = _ONEDNN.matmul.fp32_precision
-    _ONEDNN.matmul.fp32_precision = "bf16"
-    try:
-        yield
-    finally:
-        _ONEDNN.matmul.fp32_precision = before
-
-
-def by_onednn() -> bool:
-    """Do float32 products go there already?"""
-    return bool(_ONEDNN.matmul.fp32_precision == "bf16")
-
-
-def onednn_is_exact() -> bool:
-    """Are its products float32 all the same on this processor?"""
-    if not torch.backends.mkldnn.is_available():
-        return False
-    generator = torch.Generator().manual_seed(0)
-    a, b = (torch.randn(256, 256, generator=generator) for _ in range(2))
-    right = a.double() @ b.double()
-    with onednn_products():
-        return bool(((a @ b).double() - right).norm() / right.norm() < EXACT)
 
 
 def _fastest(device: torch.device, dtype: torch.dtype) -> float:

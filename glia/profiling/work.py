@@ -72,7 +72,8 @@ class Work:
     format. optimizers: new ones of models, with options changed. finishing: what is done between the last backward
     pass and the step (clipping), and after it (averages), for the models in use.
     larger: batches of so many times the rows, or None where rows cannot be put together.
-    half: autocast is in use already. usual: the change that the step is as it stands (gradients to zero, ...).
+    half, onednn, anomaly: autocast, products by oneDNN, anomaly mode are in use already.
+    usual: the change that the step is as it stands (gradients to zero, ...).
     """
 
     models: list[nn.Module]
@@ -86,6 +87,8 @@ class Work:
     accumulate: int = 1
     training: bool = True
     half: bool = False
+    onednn: bool = False
+    anomaly: bool = False
     usual: Change = NOTHING
     settings: bool = False  # changes are told as settings of a recipe
 

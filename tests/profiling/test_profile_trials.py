@@ -118,7 +118,7 @@ def test_only_what_the_step_leaves_room_for_is_tried() -> None:
 
 def test_anomaly_mode_stays_on_for_all_but_the_change_that_turns_it_off() -> None:
     made = work()
-    made.usual = Change("as it is", "", (lambda: torch.autograd.set_detect_anomaly(True),))
+    made.anomaly, made.usual = True, Change("as it is", "", (lambda: torch.autograd.set_detect_anomaly(True),))
     seen = {}
     for change in candidates(made):
         with Rig(made, change).within():
