@@ -78,7 +78,7 @@ class Data(_Settings):
 
     source: Any = Field(None, description="file, folder, name of a bundled set, data frame, or arrays")
     kind: str = Field(
-        "auto", description="kind: table, image, sound, text, pairs, series, corpus; auto looks at the source"
+        "auto", description="kind: table, image, video, sound, text, pairs, series, corpus; auto looks at the source"
     )
     target: Names = Field((), description="column to predict; several, with commas, for many answers a row")
     task: Literal["auto", "classify", "multilabel", "regress", "transcribe", "translate"] = Field(
@@ -113,7 +113,7 @@ class Data(_Settings):
     sample_rate: int | None = Field(None, ge=1000, le=192_000, description="samples a second; chosen if not said")
     augment: str = Field("auto", description="auto, none, or a list such as flip,shift,erase")
     limits: Limits = Field({}, description="more than is usually read, e.g. pixels=200e6; see `glia list limits`")
-    bad_limit: Share = Field(0.05, description="share of unreadable pictures or sounds that is tolerated")
+    bad_limit: Share = Field(0.05, description="share of unreadable pictures, clips or sounds that is tolerated")
     workers: int = Field(0, ge=0, description="threads that load ahead; any number gives the same run")
 
 

@@ -9,8 +9,20 @@ answers: what it gives where that is not one answer a row ("pixels", "pictures",
 inputs there: (channels, height, width) of pictures, (vocabulary, length) of texts, (length, channels) of series.
 """
 
-from glia.catalog.networks import forecast, generative, language, plain, recurrent, series, sound, texts, vision, vit
+from glia.catalog.networks import (
+    forecast,
+    generative,
+    language,
+    plain,
+    recurrent,
+    series,
+    sound,
+    texts,
+    video,
+    vision,
+    vit,
+)
 
-_TABLES = (plain, vision, vit, language, recurrent, series, texts, sound, forecast, generative)
+_TABLES = (plain, vision, vit, video, language, recurrent, series, texts, sound, forecast, generative)
 ENTRIES = tuple(entry for table in _TABLES for entry in table.ENTRIES)
 ALIASES = {alias: name for table in _TABLES for alias, name in table.ALIASES.items()}

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 OTHER = ("limits", "rules", "runs", "settings")
 _WIDE = 110  # columns from which on a paper stands beside what it is the source of
-_KINDS = {"image": "pictures", "text": "texts", "forecast": "forecasts", "pairs": "pairs of texts", "sound": "sounds"}
+_KINDS = {
+    "image": "pictures",
+    "video": "clips",
+    "text": "texts",
+    "forecast": "forecasts",
+    "pairs": "pairs of texts",
+    "sound": "sounds",
+}
 
 
 def run(kind: str, name: str, runs: Path, size: str = "") -> None:

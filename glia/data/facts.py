@@ -50,6 +50,26 @@ class ImageFacts:
 
 
 @dataclass(frozen=True)
+class VideoFacts:
+    """Clips arrive as uint8 tensors (rows, frames, channels, height, width); mean and std a channel, in 0..1."""
+
+    frames: int
+    channels: int
+    height: int
+    width: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    rows: int
+
+    kind = "video"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row."""
+        return self.frames, self.channels, self.height, self.width
+
+
+@dataclass(frozen=True)
 class TensorFacts:
     """Any other tensors: the shape of one row."""
 
@@ -167,10 +187,23 @@ class SoundFacts:
         return (self.length,)
 
 
-Facts = TableFacts | ImageFacts | TensorFacts | TextFacts | PairFacts | SeriesFacts | SoundFacts | ForecastFacts
+Facts = (
+    TableFacts
+    | ImageFacts
+    | VideoFacts
+    | TensorFacts
+    | TextFacts
+    | PairFacts
+    | SeriesFacts
+    | SoundFacts
+    | ForecastFacts
+)
 KINDS: dict[str, type[Facts]] = {
     kind.kind: kind
-    for kind in (TableFacts, ImageFacts, TensorFacts, TextFacts, PairFacts, SeriesFacts, SoundFacts, ForecastFacts)
+    for kind in (
+        *(TableFacts, ImageFacts, VideoFacts, TensorFacts, TextFacts),
+        *(PairFacts, SeriesFacts, SoundFacts, ForecastFacts),
+    )
 }
 
 

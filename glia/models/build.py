@@ -75,5 +75,5 @@ def published(name: str) -> tuple[Facts, Task]:
 
 def example(facts: Facts, rows: int = 2) -> Tensor:
     """So many empty rows of the shape and the dtype that a network for these facts takes."""
-    dtype = {"image": torch.uint8, "text": torch.int64}.get(facts.kind, torch.float32)
+    dtype = {"image": torch.uint8, "video": torch.uint8, "text": torch.int64}.get(facts.kind, torch.float32)
     return torch.zeros(rows, *facts.shape, dtype=dtype)

@@ -19,6 +19,7 @@ from glia.data.facts import (
     TableFacts,
     TensorFacts,
     TextFacts,
+    VideoFacts,
 )
 from glia.data.task import Task
 from glia.errors import GliaError, unknown
@@ -56,7 +57,7 @@ def features(facts: Facts, generator: torch.Generator) -> Floats | Pixels | Tabl
     """The module that turns raw inputs into (N, `width`) floats."""
     if isinstance(facts, TableFacts):
         return TableFeatures(facts, generator)
-    if isinstance(facts, TextFacts | ForecastFacts | SoundFacts):
+    if isinstance(facts, TextFacts | ForecastFacts | SoundFacts | VideoFacts):
         raise GliaError("an mlp takes rows of numbers", got=f"{facts.kind} data")
     return Pixels(facts) if isinstance(facts, ImageFacts) else Floats(facts)
 

@@ -127,9 +127,10 @@ class Unit(nn.Module):
     def __init__(self, inputs: int, outputs: int, pool: bool = False):
         super().__init__()
         self.conv, self.norm, self.pool = _conv(inputs, outputs), nn.BatchNorm2d(outputs), pool
+        self.before: nn.Module | None = None  # what `glia.models.video` does to the maps first
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
+        x = self.conv(x if self.before is None else self.before(x))
         if self.pool and min(x.shape[2:]) > 1:
             x = F.max_pool2d(x, 2)
         return torch.relu(self.norm(x))

@@ -13,7 +13,14 @@ from glia.errors import GliaError
 from glia.predict.outputs import evaluating, forward
 from glia.predict.words import words_of
 
-_READ = {"image": 256, "text": 256, "sound": 64, "series": 256}  # rows that are read at once, by kind of input
+_CALLED = {"image": "file", "text": "file", "sound": "file", "video": "clip"}  # the column that says which it is
+_READ = {
+    "image": 256,
+    "video": 64,
+    "text": 256,
+    "sound": 64,
+    "series": 256,
+}  # rows that are read at once, by kind of input
 _READ_OTHERS = 4096
 _BLOCKS = 4  # parts of them that the network is given
 
@@ -92,7 +99,7 @@ def _frame(task: Task, kind: str, raw: Raw, outputs: Tensor, keep: bool) -> pl.D
 def _name(kind: str, names: list[str]) -> pl.Series:
     if kind == "table" or (kind == "text" and not any(name.endswith(".txt") for name in names)):
         return pl.Series("row", names, dtype=pl.String).cast(pl.Int64)
-    return pl.Series("file" if kind in ("image", "text", "sound") else "row", names, dtype=pl.String)
+    return pl.Series(_CALLED.get(kind, "row"), names, dtype=pl.String)
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from glia.data.batches import Batches
 from glia.data.prepared import Reader
@@ -19,13 +20,14 @@ from glia.predict.measure import Array, arrays
 
 WORST = 12
 LINE_POINTS, LINE_CHANNELS = 160, 6  # of a series that is drawn small
+SHEET, GREY = 9, 128  # frames of a clip that are shown; what is between them
 _EPS = float(np.finfo(np.float64).eps)
 
 
 def worst(
     task: Task, part: Mapping[str, Tensor], batches: Batches, reader: Reader, source: Any, most: int = WORST
 ) -> dict[str, bytes]:
-    """The `most` rows with the largest loss: "worst.json", and "worst/0.png" ... when the rows are pictures.
+    """The `most` rows with the largest loss: "worst.json", and "worst/0.png" ... when the rows are pictures or clips.
 
     part: "rows", "outputs" and "targets" of `batches` (see `part_of`); source: what these rows were read from.
     worst.json lists, the largest loss first, {"name": file or row, "target", "predicted": texts, "loss", "share":
@@ -38,7 +40,8 @@ def worst(
     chosen = np.argsort(-np.where(np.isfinite(losses), losses, np.inf), kind="stable")[:most]
     inputs = batches.at(torch.from_numpy(chosen)).inputs
     rows = part["rows"].numpy()[chosen].tolist()
-    pictures = [_png(picture) for picture in inputs] if reader.kind == "image" else []
+    sheets = map(_sheet, inputs) if reader.kind == "video" else inputs if reader.kind == "image" else ()
+    pictures = [_png(picture) for picture in sheets]
     cells = _cells(reader, source, rows, inputs) if reader.kind in ("table", "text") else {}
     entries = [
         {
@@ -114,6 +117,19 @@ def _lines(row: Tensor) -> list[list[float | None]]:
     index = torch.linspace(0, max(0, length - 1), min(length, LINE_POINTS)).round().long()
     values = row[index, :LINE_CHANNELS].T.double().tolist()
     return [[float(f"{value:.5g}") if math.isfinite(value) else None for value in channel] for channel in values]
+
+
+def _sheet(clip: Tensor) -> Tensor:
+    """(frames, C, H, W) -> (C, height, width): frames in their order, line by line, as square as can be, with grey
+    lines between them."""
+    frames = clip[torch.linspace(0, len(clip) - 1, min(len(clip), SHEET)).round().long()]
+    line = max(1, min(frames.shape[2:]) // 40)
+    framed = F.pad(frames, (0, line, 0, line), value=GREY)
+    columns = math.ceil(math.sqrt(len(frames)))
+    rows = -(-len(frames) // columns)
+    empty = framed.new_full((rows * columns - len(frames), *framed.shape[1:]), GREY)
+    grid = torch.cat((framed, empty)).unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4)
+    return grid.flatten(3).flatten(1, 2)[:, :-line, :-line]
 
 
 def _png(picture: Tensor) -> bytes:

@@ -244,7 +244,7 @@ def commands(run: RunFiles) -> list[tuple[str, str]]:
     """What to type, from the folder that holds the runs' folder; only what this run can do as it stands."""
     place = f"{run.folder.resolve().parent.name}/{run.folder.resolve().name}".lstrip("/")
     kind, written = run.card.get("kind"), str(mapping_of(run.card.get("format")).get("format", ""))
-    usual = {"image": "new-pictures/", "corpus": "new.txt"}.get(str(kind), "new.csv")
+    usual = {"image": "new-pictures/", "video": "new-clips/", "corpus": "new.txt"}.get(str(kind), "new.csv")
     new = "new.ts" if (kind, written) == ("series", "ts") else usual
     lines = [("Repeat this run", f"glia train --recipe {shlex.quote(f'{place}/recipe.toml')}")]
     if run.status.get("state") != "finished":

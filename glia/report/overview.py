@@ -17,6 +17,7 @@ STATES = {
     "failed": ("Failed", "bad"),
     "running": ("Not finished", "warn"),
 }
+_WHOLE = {"image": "the pictures", "video": "the clips"}  # inputs that are no columns
 ANSWERS = {"yes": "Yes, it pays here.", "no": "No, not this one.", "unclear": "Not clearly.", "alone": "Unknown."}
 
 
@@ -58,8 +59,8 @@ def task_in_words(run: RunFiles) -> Markup | None:
 
 
 def _inputs(run: RunFiles) -> str:
-    if run.card.get("kind") == "image":
-        return "the pictures"
+    if run.card.get("kind") in _WHOLE:
+        return _WHOLE[str(run.card["kind"])]
     columns = [item for item in rows_of(run.card.get("columns")) if item.get("role") == "input"]
     return count(len(columns), "column") if columns else "the inputs"
 

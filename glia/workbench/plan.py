@@ -20,6 +20,7 @@ from glia.models.choose_series import choose_series, series_settings
 from glia.models.choose_sound import choose_sound, sound_settings
 from glia.models.choose_table import choose_table, train_settings
 from glia.models.choose_text import choose_text, text_settings
+from glia.models.choose_video import choose_video, video_settings
 from glia.models.suggestion import Suggestion
 from glia.recipe import Recipe
 from glia.training.world import launched
@@ -146,6 +147,7 @@ def _tensor(facts: Facts, rows: int, task: Task) -> Suggestion:
 NETWORKS: dict[str, tuple[Callable[[Any, int, Task], Suggestion], Callable[[str, Any, int, Task], dict[str, Any]]]] = {
     "table": (choose_table, lambda name, facts, rows, task: train_settings(name, rows)),
     "image": (choose_image, image_settings),
+    "video": (choose_video, video_settings),
     "forecast": (choose_forecast, forecast_settings),
     "pairs": (choose_pairs, pair_settings),
     "text": (choose_text, text_settings),

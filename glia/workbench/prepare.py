@@ -25,6 +25,9 @@ from glia.data.tables.prepare import prepare_table
 from glia.data.tables.reader import TableReader
 from glia.data.texts.prepare import is_text_source, prepare_texts
 from glia.data.texts.reader import TextReader
+from glia.data.video.prepare import prepare_video
+from glia.data.video.reader import VideoReader
+from glia.data.video.source import is_video_source
 from glia.errors import GliaError, unknown
 from glia.models.sound import measured
 from glia.recipe import Data, Recipe
@@ -44,6 +47,7 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "series": Kind(is_series_source, prepare_series),
+    "video": Kind(lambda data: is_video_source(data.source, data.limits), prepare_video),
     "image": Kind(lambda data: is_image_source(data.source, data.limits), prepare_images),
     "sound": Kind(
         lambda data: is_sound_source(data.source, data.limits), lambda data, seed: measured(prepare_sound(data, seed))
@@ -57,6 +61,7 @@ KINDS: dict[str, Kind] = {
 READERS: dict[str, Any] = {
     "table": TableReader,
     "image": ImageReader,
+    "video": VideoReader,
     "sound": SoundReader,
     "tensor": GivenReader,
     "text": TextReader,
@@ -70,8 +75,9 @@ READERS: dict[str, Any] = {
 def prepare(source: Any = None, recipe: Recipe | None = None, **settings: Any) -> Prepared:
     """Read a source, divide it, fit the preparation on the training rows.
 
-    source: CSV, TSV, Parquet, Arrow or JSON-lines file; a folder of pictures or sounds, `.npz` or `.npy` arrays; the
-    name of a set bundled with scikit-learn; a polars or pandas frame; arrays. settings: names of `Recipe`.
+    source: CSV, TSV, Parquet, Arrow or JSON-lines file; a folder of pictures, of sounds or of folders of frames, `.npz`
+    or `.npy` arrays; the name of a set bundled with scikit-learn; a polars or pandas frame; arrays. settings: names of
+    `Recipe`.
     Example: ``glia.prepare("titanic.csv", target="survived")``
     """
     recipe = (recipe or Recipe()).updated(**settings)

@@ -95,14 +95,14 @@ def by_class_folders(
     wanted, things: which files, and what people call them, where they are no pictures.
     """
     root, notes = _unwrapped(root, wanted)
-    tops = {PARTS[f.name.lower()]: f for f in _folders(root) if f.name.lower() in PARTS}
-    if "train" not in tops or not _folders(tops["train"]):
+    tops = {PARTS[f.name.lower()]: f for f in folders(root) if f.name.lower() in PARTS}
+    if "train" not in tops or not folders(tops["train"]):
         tops = {"": root}
     found: list[tuple[Path, str, str]] = []  # picture, class, part
     other = loose = 0
     for part, top in tops.items():
         before = len(found)
-        for folder in _folders(top):
+        for folder in folders(top):
             pictures, ignored = _walk(folder, wanted)
             other += ignored
             found += [(picture, printable(folder.name), part) for picture in pictures]
@@ -135,8 +135,8 @@ def holds_pictures(root: Path, wanted: Wanted = is_picture_name) -> bool:
 
 def test_folder(root: Path) -> Path:
     """The test folder of a folder that has one beside its train folder; otherwise the folder itself."""
-    parts = {PARTS[f.name.lower()]: f for f in _folders(root) if f.name.lower() in PARTS}
-    return parts["test"] if "train" in parts and "test" in parts and _folders(parts["test"]) else root
+    parts = {PARTS[f.name.lower()]: f for f in folders(root) if f.name.lower() in PARTS}
+    return parts["test"] if "train" in parts and "test" in parts and folders(parts["test"]) else root
 
 
 def class_of(path: Path, root: Path) -> str:
@@ -153,8 +153,8 @@ def _unwrapped(root: Path, wanted: Wanted) -> tuple[Path, list[str]]:
     """The folder inside a folder that holds nothing else, as unpacked archives often are."""
     notes = []
     for _ in range(3):
-        inner = _folders(root)
-        if len(inner) != 1 or not _folders(inner[0]) or inner[0].name.lower() in PARTS:
+        inner = folders(root)
+        if len(inner) != 1 or not folders(inner[0]) or inner[0].name.lower() in PARTS:
             break
         if any(wanted(f) for f in (*root.iterdir(), *inner[0].iterdir()) if f.is_file()):
             break
@@ -163,7 +163,8 @@ def _unwrapped(root: Path, wanted: Wanted) -> tuple[Path, list[str]]:
     return root, notes
 
 
-def _folders(root: Path) -> list[Path]:
+def folders(root: Path) -> list[Path]:
+    """The folders in a folder, hidden ones apart, sorted naturally."""
     inner = (f for f in root.iterdir() if f.is_dir() and f.name not in _NO_FOLDERS and not f.name.startswith("."))
     return sorted(inner, key=lambda f: natural(f.name))
 

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from glia.data.images.decode import SUFFIXES
-from glia.data.images.listing import PARTS, Listing, dropped_card
+from glia.data.images.listing import PARTS, Listing, Wanted, dropped_card
 from glia.data.tables.read import open_table, read
 from glia.data.tables.source import ReadOptions, no_column
 from glia.errors import GliaError
@@ -19,7 +19,10 @@ _LOOK = 50  # rows that show whether a column holds paths
 
 @dataclass(frozen=True)
 class PathTable:
-    """How a table of paths is read. suffixes, things: how the files that it names end, and what people call them."""
+    """How a table of paths is read. suffixes, things: how the files that it names end, and what people call them.
+
+    wanted: what its paths lead to, where that is no file with one of those suffixes.
+    """
 
     options: ReadOptions = field(default_factory=ReadOptions)
     target: tuple[str, ...] = ()
@@ -27,6 +30,7 @@ class PathTable:
     drop: tuple[str, ...] = ()
     suffixes: frozenset[str] = SUFFIXES
     things: str = "picture"
+    wanted: Wanted | None = None
 
 
 def names_pictures(source: Any, options: ReadOptions, suffixes: frozenset[str] = SUFFIXES) -> bool:
@@ -34,7 +38,7 @@ def names_pictures(source: Any, options: ReadOptions, suffixes: frozenset[str] =
     opened = open_table(source, options)
     for piece in opened.pieces(_LOOK):
         frame = piece.frame.head(_LOOK)
-        column = _path_column(frame, suffixes)
+        column = _path_column(source, frame, PathTable(options, suffixes=suffixes))
         return column is not None and any(path.is_file() for path in _paths(source, frame[column]))
     return False
 
@@ -44,9 +48,12 @@ def by_table(source: Any, how: PathTable, labelled: bool = True) -> Listing:
     opened = open_table(source, how.options)
     piece = read(opened, how.options.limits)
     frame, rows = piece.frame, piece.rows.tolist()
-    where = _path_column(frame, how.suffixes)
+    where = _path_column(source, frame, how)
     if where is None:
-        raise GliaError(f"no column of {opened.name} names {how.things} files", got=", ".join(frame.columns))
+        raise GliaError(
+            f"no column of {opened.name} names {how.things} {'folders' if how.wanted else 'files'}",
+            got=", ".join(frame.columns),
+        )
     root = _root(source)
     paths = _paths(source, frame[where])
     if not labelled:
@@ -73,10 +80,11 @@ def by_table(source: Any, how: PathTable, labelled: bool = True) -> Listing:
     )
 
 
-def _path_column(frame: pl.DataFrame, suffixes: frozenset[str]) -> str | None:
+def _path_column(source: Any, frame: pl.DataFrame, how: PathTable) -> str | None:
+    wanted = how.wanted or (lambda path: path.suffix.lower() in how.suffixes)
     for name in frame.columns:
         seen = [cell for cell in _texts(frame[name].head(_LOOK)) if cell]
-        if seen and 2 * sum(Path(cell).suffix.lower() in suffixes for cell in seen) > len(seen):
+        if seen and 2 * sum(wanted(_root(source) / cell) for cell in seen) > len(seen):
             return name
     return None
 

@@ -98,7 +98,7 @@ def decode_all(
             return str(error)
         return None
 
-    with _quiet():
+    with quiet():
         reasons = in_threads(read, range(len(paths)))
     kept = [i for i, reason in enumerate(reasons) if reason is None]
     broken = {i: reason for i, reason in enumerate(reasons) if reason is not None}
@@ -137,7 +137,7 @@ def headers(paths: Sequence[Path], raised: limits.Raised = limits.USUAL) -> list
         except Unreadable as error:
             return str(error)
 
-    with _quiet():
+    with quiet():
         return in_threads(look, paths)
 
 
@@ -164,7 +164,7 @@ def scan(
         content = sha256(data).digest()
         return _Found(sha256(picture.tobytes()).digest(), content, *moments(picture[None]))
 
-    with _quiet():
+    with quiet():
         found = in_threads(read, range(len(readable)))
     good = [(place, item) for place, item in enumerate(found) if isinstance(item, _Found)]
     for new, (place, _) in enumerate(good):
@@ -236,7 +236,7 @@ def in_threads(work: Callable[[Item], Made], items: Sequence[Item]) -> list[Made
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Pillow's remarks on odd metadata stay unsaid. For the main thread alone: the filters are the process's."""
     with catch_warnings(), held_back() as forget:
         simplefilter("ignore")
