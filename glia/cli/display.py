@@ -23,7 +23,9 @@ from glia.workbench.plan import Choice
 from glia.workbench.run import Run
 from glia.workbench.session import Session, Watcher
 
-SHORT = {"balanced_accuracy": "balanced", "roc_auc": "ROC", "pr_auc": "PR", "f1": "F1", "r2": "R2", "ece": "ECE"}
+SHORT = {
+    "balanced_accuracy": "balanced", "roc_auc": "ROC", "pr_auc": "PR", "f1": "F1", "r2": "R2", "ece": "ECE",
+    "cer": "CER", "wer": "WER", "bleu": "BLEU", "chrf": "chrF", "mae": "MAE", "rmse": "RMSE"}  # fmt: skip
 SEVERITIES = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
 EPOCH_LINES = 20  # lines of epochs, about, however many there are
 
@@ -191,12 +193,18 @@ def results(metrics: dict[str, Any], part: str) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column(f"on {part} rows", no_wrap=True)
     for name in names:
-        table.add_column(SHORT.get(name, name.replace("_", " ")), justify="right", no_wrap=True)
+        table.add_column(_called(name), justify="right", no_wrap=True)
     table.add_row("[bold]network[/bold]", *(f"[bold]{_number(metrics[part][name])}[/bold]" for name in names))
     for entry in metrics.get("baselines", []):
         if part in entry:
             table.add_row(entry["name"], *(_number(entry[part].get(name, math.nan)) for name in names))
     return table
+
+
+def _called(name: str) -> str:
+    """A measure in few signs; its standard error as "± " and its name."""
+    measure = name.removesuffix("_error")
+    return ("± " if measure != name else "") + SHORT.get(measure, measure.replace("_", " "))
 
 
 def _wanted(session: Session) -> str:

@@ -1,13 +1,11 @@
 """Jobs: for each kind of answer, how it is judged, what it is compared with, and how new rows are answered."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import polars as pl
 from torch import Tensor, nn
 
 from glia.data.batches import Batches
-from glia.data.prepared import Prepared, Reader
+from glia.data.prepared import Prepared
 from glia.data.task import Task
 from glia.errors import GliaError
 from glia.predict import baselines as rivals
@@ -48,21 +46,8 @@ class RowAnswers:
     def baselines(self, data: Prepared) -> list[dict[str, Any]]:
         return rivals.baselines(data)
 
-    def frames(
-        self,
-        model: nn.Module,
-        task: Task,
-        reader: Reader,
-        source: Any,
-        *,
-        batch_rows: int = 4096,
-        keep: bool = False,
-        explain: bool = False,
-    ) -> Iterator[pl.DataFrame]:
-        return answers.predict(model, task, reader, source, batch_rows=batch_rows, keep=keep, explain=explain)
-
-    def evaluate(self, model: nn.Module, task: Task, reader: Reader, source: Any) -> dict[str, float]:
-        return labelled.evaluate(model, task, reader, source)
+    frames = staticmethod(answers.predict)
+    evaluate = staticmethod(labelled.evaluate)
 
 
 ROWS = RowAnswers()

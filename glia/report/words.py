@@ -91,7 +91,9 @@ EXPLAINED = {
 
 
 def measure_name(key: str) -> str:
-    """The name of a measure in words: balanced_accuracy -> balanced accuracy."""
+    """The name of a measure in words: balanced_accuracy -> balanced accuracy, cer_error -> its standard error."""
+    if key.endswith("_error"):
+        return f"standard error of the {measure_name(key.removesuffix('_error'))}"
     return MEASURES.get(key, key.replace("_", " "))
 
 

@@ -90,14 +90,14 @@ def prepare(source: Any = None, recipe: Recipe | None = None, **settings: Any) -
     if data.kind != "auto" and data.kind not in KINDS:
         raise unknown("kind of data", data.kind, KINDS)
     name = data.kind if data.kind != "auto" else next(name for name, kind in KINDS.items() if kind.fits(data))
+    data = _filled(recipe, KINDS[name].usual).data
     if data.task == "transcribe" and name != "sound":
         raise GliaError("only sounds are transcribed", got=f"{name} data", hint="a table with a column of sound files")
     return KINDS[name].prepare(data, recipe.train.seed)
 
 
 def with_full_paths(recipe: Recipe) -> Recipe:
-    """The recipe with files and folders named from the root, so that it can be repeated from anywhere, and with what is
-    usual for its kind of data where nobody set it."""
+    """The recipe with files and folders named from the root, so that it can be repeated from anywhere."""
     full = {}
     for name in ("source", "valid", "test"):
         value = getattr(recipe.data, name)
@@ -110,15 +110,20 @@ def with_full_paths(recipe: Recipe) -> Recipe:
     weights = recipe.model.pretrained
     if weights is not None and _exists(weights, "pretrained"):
         full["pretrained"] = str(Path(weights).resolve())
-    recipe = recipe.updated(**full)
+    return recipe.updated(**full)
+
+
+def with_usual(recipe: Recipe) -> Recipe:
+    """The recipe with what is usual for its kind of data where nobody set it, so that its record says so."""
     data = recipe.data
-    meant = (kind.usual for name, kind in KINDS.items() if kind.usual and (data.kind == name or _fits(kind, data)))
-    usual = next(meant, {})
-    return recipe.updated(**{key: value for key, value in usual.items() if key not in data.model_fields_set})
+    asked = ((name, kind) for name, kind in KINDS.items() if kind.usual.keys() - data.model_fields_set)
+    meant = (kind.usual for name, kind in asked if data.kind == name or (data.kind == "auto" and kind.fits(data)))
+    return _filled(recipe, next(meant, {}))
 
 
-def _fits(kind: Kind, data: Data) -> bool:
-    return data.kind == "auto" and kind.fits(data)
+def _filled(recipe: Recipe, usual: dict[str, Any]) -> Recipe:
+    left = {key: value for key, value in usual.items() if key not in recipe.data.model_fields_set}
+    return recipe.updated(**left) if left else recipe
 
 
 def _exists(path: str | Path, setting: str) -> bool:

@@ -32,7 +32,7 @@ from glia.workbench.finish import finish, save_model, status, write_report
 from glia.workbench.generate import sampled
 from glia.workbench.halt import Halt, Stop, Stopped, stop_on_signal
 from glia.workbench.plan import Choice, plan, weighted
-from glia.workbench.prepare import prepare, with_full_paths
+from glia.workbench.prepare import prepare, with_full_paths, with_usual
 from glia.workbench.run import Run
 from glia.workbench.session import Session, Watcher, chart_rhythm, run_training
 from glia.workbench.watchdog import watched
@@ -111,7 +111,7 @@ def train(
     recipe = (recipe or Recipe()).updated(**settings, **({"model": model} if isinstance(model, str) else {}))
     if source is not None:
         recipe = recipe.updated(source=source)
-    recipe = with_full_paths(recipe)
+    recipe = with_usual(with_full_paths(recipe))
     own = model if isinstance(model, nn.Module) else None
     recipe = several.settled(recipe, own=any(one is not None for one in (data, own, step)))
     recipe = pretrained.checked(recipe, own=own is not None)

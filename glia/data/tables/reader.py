@@ -12,9 +12,8 @@ from glia.data.prepared import Raw
 from glia.data.tables.encode import Column
 from glia.data.tables.read import open_table, pieces
 from glia.data.tables.source import Opened, Piece, ReadOptions, no_column
-from glia.data.tables.target import Answer, answered
+from glia.data.tables.target import Answer, with_answers
 from glia.data.task import Task
-from glia.errors import GliaError
 
 
 @dataclass(frozen=True)
@@ -35,18 +34,8 @@ class TableReader:
         """
         opened = open_table(source, self.options)
         self._check(opened, targets)
-        empty = True
-        for piece in pieces(opened, rows):
-            if targets:
-                piece = piece.take(answered(piece, self.answer.task.targets))
-            if not len(piece):
-                continue
-            empty = False
-            answers = self.answer.encode(piece) if targets else None
+        for piece, answers in with_answers(pieces(opened, rows), self.answer, opened.name, targets):
             yield Raw(self.inputs(piece), answers, [str(row) for row in piece.rows.tolist()], piece.frame)
-        if empty:
-            names = ", ".join(map(repr, self.answer.task.targets))
-            raise GliaError(f"no row of {opened.name} has a value in target {names}")
 
     def inputs(self, piece: Piece) -> Tensor:
         """(N, columns) float32, as TableFacts says."""

@@ -1,5 +1,6 @@
 """The answer: which columns are asked for, what kind of task that is, and the answers as tensors."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,6 +68,24 @@ class Answer:
             strange = labels.filter(found.is_null()).unique(maintain_order=True).to_list()
             raise _unseen(piece, name, strange, int(found.is_null().arg_max() or 0), classes)
         return torch.from_numpy(found.to_numpy().astype(np.int64))
+
+
+def with_answers(
+    found: Iterable[Piece], answer: Answer, where: str, targets: bool
+) -> Iterator[tuple[Piece, Tensor | None]]:
+    """The pieces of a source that have rows, with their answers where `targets` are wanted; rows without one are gone.
+
+    Raises GliaError where no row is left of the source, which people call `where`.
+    """
+    empty = True
+    for piece in found:
+        some = piece.take(answered(piece, answer.task.targets)) if targets else piece
+        if len(some):
+            empty = False
+            yield some, answer.encode(some) if targets else None
+    if empty:
+        names = ", ".join(map(repr, answer.task.targets))
+        raise GliaError(f"no row of {where} has a value in target {names}")
 
 
 def answered(piece: Piece, targets: tuple[str, ...]) -> Int64s:

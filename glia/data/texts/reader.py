@@ -11,11 +11,10 @@ from glia.data.prepared import Raw
 from glia.data.ragged import Ragged
 from glia.data.tables.read import pieces
 from glia.data.tables.source import Opened, Piece, ReadOptions, no_column
-from glia.data.tables.target import Answer, answered
+from glia.data.tables.target import Answer, with_answers
 from glia.data.task import Task
 from glia.data.texts.sources import FILE, PART, open_texts, texts_of
 from glia.data.texts.tokens import Tokenizer
-from glia.errors import GliaError
 
 
 @dataclass(frozen=True)
@@ -48,20 +47,11 @@ class TextReader:
         for name in wanted:
             if name not in opened.columns:
                 raise no_column(name, opened.columns, opened.name)
-        only_test = targets and _has_test(opened)
-        empty = True
-        for piece in pieces(opened, rows):
-            if only_test:
-                piece = piece.take((piece.frame[PART] == "test").arg_true().to_numpy())
-            if targets:
-                piece = piece.take(answered(piece, self.answer.task.targets))
-            if not len(piece):
-                continue
-            empty = False
-            answers = self.answer.encode(piece) if targets else None
+        found = pieces(opened, rows)
+        if targets and _has_test(opened):
+            found = (piece.take((piece.frame[PART] == "test").arg_true().to_numpy()) for piece in found)
+        for piece, answers in with_answers(found, self.answer, opened.name, targets):
             yield Raw(self.encode(texts_of(piece, self.column)), answers, _names(piece, opened), piece.frame)
-        if empty:
-            raise GliaError(f"no row of {opened.name} has an answer", expected=", ".join(self.answer.task.targets))
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """(N, L) int64, as TextFacts says; L is the longest of them."""
