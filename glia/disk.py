@@ -10,6 +10,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import mmap
 import os
 import re
 import secrets
@@ -103,7 +104,7 @@ def _token() -> str:
     return f"{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def _write(handle: int, content: bytes | bytearray) -> None:
+def _write(handle: int, content: bytes | bytearray | memoryview) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(handle, rest) :]
@@ -462,6 +463,42 @@ class Log:
         try:
             self._flush()
         finally:
+            os.close(self._handle)
+
+
+class Scratch:
+    """A file without a name, for what memory cannot hold: it is gone when the last one that reads it is, or is killed.
+
+    The file is not synced: nothing is to be found in it again.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self.length = folder, 0
+        draft = folder / f".scratch.{_token()}.tmp"
+        with _explained(draft):
+            _make_folders(folder)
+            self._handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            os.unlink(draft)
+
+    def add(self, content: bytes | memoryview) -> int:
+        """Write at the end; where that begins."""
+        start = self.length
+        with _explained(self.folder / "scratch", len(content)):
+            _write(self._handle, content)
+        self.length += len(content)
+        return start
+
+    def read(self, start: int, length: int) -> bytes:
+        return os.pread(self._handle, length, start)
+
+    def map(self, *, private: bool = False) -> mmap.mmap:
+        """All of it (at least a byte) as memory that the system may take away and read again. private: may be changed
+        there, which the file never sees.
+        """
+        return mmap.mmap(self._handle, self.length, access=mmap.ACCESS_COPY if private else mmap.ACCESS_READ)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError, OSError):
             os.close(self._handle)
 
 

@@ -169,7 +169,9 @@ def _plain(rows: int) -> dict[str, Any]:
 
 def class_counts(data: Prepared) -> list[int]:
     """Training rows of each class, in the order of `task.classes`."""
-    counts = Counter(data.train.targets.tolist())
+    counts: Counter[int] = Counter()
+    for some in data.train.targets.split(1 << 20):  # as Python's numbers, all of them may fill the memory
+        counts.update(some.tolist())
     return [counts[index] for index in range(len(data.task.classes))]
 
 

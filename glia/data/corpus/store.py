@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glia import disk
+from glia.data.cache import cache_folder
 from glia.data.corpus.windows import Part
 from glia.data.texts.tokens import Tokenizer, whole
 from glia.errors import DamagedError
@@ -61,7 +61,7 @@ def store(parts: dict[str, Pieces], tokens: Tokenizer, fingerprint: str, size: i
         facts = {name: _encoded(pieces(), encode, held.append) for name, pieces in parts.items()}
         return _parts(np.concatenate([np.empty(0, encode.dtype), *held]), facts)
     made = hashlib.sha256(json.dumps([_FORMAT, fingerprint, tokens.to_dict()]).encode()).hexdigest()[:32]
-    path = cache_folder() / f"{made}.tokens"
+    path = cache_folder("corpora") / f"{made}.tokens"
     told = _whole(path, encode.dtype)
     if told is None:
         _write(path, parts, encode)
@@ -69,13 +69,6 @@ def store(parts: dict[str, Pieces], tokens: Tokenizer, fingerprint: str, size: i
     if told is None:
         raise DamagedError(f"{path} is not what was just written there")
     return _parts(np.memmap(path, dtype=encode.dtype, mode="r"), told)
-
-
-def cache_folder() -> Path:
-    """Where what can be made again is kept: $GLIA_CACHE, or ~/.cache/glia. It may be deleted at any time."""
-    if given := os.environ.get("GLIA_CACHE"):
-        return Path(given) / "corpora"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glia" / "corpora"
 
 
 def _encoded(pieces: Iterable[str], encode: Encoder, keep: Callable[[NDArray[Any]], Any]) -> list[int]:

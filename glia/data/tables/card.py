@@ -45,7 +45,7 @@ def make_card(opened: Opened, whole: Piece, study: Study, parts: Parts) -> dict[
         "classes": classes,
         "dropped": dropped,
         "duplicates": parts.duplicates,
-        "imbalance": _imbalance(classes) if task.kind == "classify" else None,
+        "imbalance": imbalance(classes) if task.kind == "classify" else None,
     }
 
 
@@ -64,7 +64,7 @@ def _classes(answer: Answer, pieces: dict[str, Piece]) -> dict[str, dict[str, in
     return {name: {part: counts[part][index] for part in counts} for index, name in enumerate(names)}
 
 
-def _imbalance(classes: dict[str, dict[str, int]]) -> float:
+def imbalance(classes: dict[str, dict[str, int]]) -> float:
     """Rows of the largest class for each row of the smallest, in train."""
     sizes = [parts["train"] for parts in classes.values()]
     return round(max(sizes) / min(sizes), 2)

@@ -12,6 +12,7 @@ from glia.data.tables.source import Opened, Piece, ReadOptions, check_names, tid
 from glia.data.unsaid import held_back
 from glia.errors import GliaError
 
+CELL_BYTES = 8  # of most numbers
 FETCH_ROWS = 1 << 16  # a small slice would unpack the same block of the file again and again
 
 
@@ -36,6 +37,8 @@ def open_columnar(path: Path, options: ReadOptions, form: str) -> Opened:
         format={"format": form},
         pieces=lambda rows: _pieces(scan, path, form, decimal, rows),
         rows=promised,
+        most_rows=promised,
+        size=CELL_BYTES * promised * len(names),
     )
 
 

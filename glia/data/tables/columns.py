@@ -80,15 +80,24 @@ def read_plan(piece: Piece, plan: Plan) -> pl.Series:
     series = piece.column(plan.name)
     parse = _parser(plan, piece.decimal)
     values = parse(series)
-    missed = values.is_null() & series.is_not_null()
-    if plan.stray:
-        missed &= ~series.cast(pl.String).is_in(plan.stray).fill_null(False)
+    missed = _missed(series, values, plan)
     if missed.any():
         index = int(missed.arg_max() or 0)
         what = f"{piece.place(index)}, column {plan.name!r}: {str(series[index])[:40]!r} is not a {plan.kind}"
         hint = f"mend the cell, or kinds {plan.name}=category when training" if plan.kind != "date" else None
         raise GliaError(what, expected=_looks(plan, piece.decimal), hint=hint)
     return values
+
+
+def odd_cells(piece: Piece, plan: Plan) -> pl.Series:
+    """(N,) whether a cell is what `read_plan` would refuse."""
+    series = piece.column(plan.name)
+    return _missed(series, _parser(plan, piece.decimal)(series), plan)
+
+
+def _missed(series: pl.Series, values: pl.Series, plan: Plan) -> pl.Series:
+    missed = values.is_null() & series.is_not_null()
+    return missed & ~series.cast(pl.String).is_in(plan.stray).fill_null(False) if plan.stray else missed
 
 
 def _looks(plan: Plan, decimal: str) -> str:

@@ -3,7 +3,8 @@
 import numpy as np
 import polars as pl
 
-from glia.data.tables.source import Int64s
+from glia.data.tables.source import Int64s, Piece
+from glia.data.tables.stored import Stored, row_hashes
 
 REPEATS, FEW_ROWS = 10, 1000  # fewer different rows than FEW_ROWS, each REPEATS times: chance, not copies
 
@@ -41,3 +42,16 @@ def shared_rows(frame: pl.DataFrame, other: pl.DataFrame) -> int:
     if [*frame.schema.items()] != [*other.schema.items()]:
         frame, other = frame.cast(pl.String), other.cast(pl.String)
     return frame.join(other.unique(), on=frame.columns, how="semi", nulls_equal=True).height
+
+
+def equal_stored(piece: Stored, names: list[str]) -> Int64s | None:
+    """As `equal_rows`, of a table on disk."""
+    _, first, which = np.unique(row_hashes(piece, names), return_index=True, return_inverse=True)
+    return first[which].astype(np.int64) if len(first) < len(piece) else None
+
+
+def shared_stored(piece: Piece, stored: Stored, names: list[str]) -> int:
+    """As `shared_rows`, where the others are on disk."""
+    kinds = [[one.column(name).dtype for name in names] for one in (piece, stored)]
+    ours, theirs = (row_hashes(one, names, as_text=kinds[0] != kinds[1]) for one in (piece, stored))
+    return int(np.isin(ours, theirs).sum())

@@ -1,5 +1,7 @@
 """What is learnt from training rows alone: levels of categories, and the numeric facts of every column."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from glia.data.facts import TableFacts
@@ -40,12 +42,16 @@ def fit_column(plan: Plan, piece: Piece) -> Column:
 
 def fit_facts(columns: tuple[Column, ...], matrix: Float32s) -> TableFacts:
     """Facts of the training matrix (N, outputs), in its own units."""
-    rows = len(matrix)
+    return facts_of(columns, matrix.T, len(matrix))
+
+
+def facts_of(columns: tuple[Column, ...], matrix: Iterable[Float32s], rows: int) -> TableFacts:
+    """Facts of a matrix that is given by its columns. rows: of the whole, where the columns are but a sample."""
     names = [name for column in columns for name in column.outputs]
     levels = [
         len(column.levels) + 1 if column.plan.kind == "category" else 0 for column in columns for _ in column.outputs
     ]
-    facts = [_number_facts(matrix[:, i], rows) if not levels[i] else _NEUTRAL for i in range(len(names))]
+    facts = [_number_facts(values, rows) if not coded else _NEUTRAL for values, coded in zip(matrix, levels)]
     median, scale, low, high, gaps, edges = zip(*facts)
     return TableFacts(tuple(names), tuple(levels), median, scale, low, high, gaps, edges, rows)
 

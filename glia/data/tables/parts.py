@@ -1,6 +1,6 @@
 """The rows of a table divided into train, valid and test, so that no answer leaks from one to another."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,25 +8,34 @@ import polars as pl
 
 from glia.data.split import Split, rare_together, split_by_time, split_rows
 from glia.data.tables.cells import numbers
-from glia.data.tables.columns import read_plan
-from glia.data.tables.duplicates import equal_rows, is_coarse, merged, shared_rows
+from glia.data.tables.columns import Plan, read_plan
+from glia.data.tables.duplicates import equal_rows, equal_stored, is_coarse, merged, shared_rows, shared_stored
+from glia.data.tables.keyed import Rule, time_values
 from glia.data.tables.source import Int64s, Piece, no_column
+from glia.data.tables.stored import Stored
 from glia.data.tables.study import Study
 from glia.data.tables.target import Answer, answered
 from glia.errors import GliaError
+from glia.seed import mix
 
 if TYPE_CHECKING:
     from glia.recipe import Data
 
+FEW = 10  # rows of a class so few that they all train, where rows are divided one by one
+
 
 @dataclass(frozen=True)
 class Parts:
-    """pieces: by name of the part; a part without rows is not there. duplicates: rows whose inputs came before."""
+    """pieces: by name of the part; a part without rows is not there. duplicates: rows whose inputs came before.
+
+    rule: says the part of rows that are in no piece, where the table has more than were drawn.
+    """
 
     pieces: dict[str, Piece]
     how: str
     duplicates: int
     notes: tuple[str, ...]
+    rule: Rule | None = None
 
 
 def divide(study: Study, given: dict[str, Piece], data: "Data", seed: int) -> Parts:
@@ -38,8 +47,14 @@ def divide(study: Study, given: dict[str, Piece], data: "Data", seed: int) -> Pa
     least = 1 + (valid_share > 0) + (test_share > 0)
     if len(piece) < least:
         raise GliaError(f"{piece.name} has {len(piece)} usable rows", expected=f"at least {least}")
-    equal = equal_rows(piece.frame.select(study.inputs))
-    split, how, notes = _own_split(study, equal, valid_share, test_share, seed)
+    equal = _equal(piece, study.inputs)
+    rule = None
+    if isinstance(piece, Stored) and piece.drawn:
+        rule, how, notes = _rule(study, equal, valid_share, test_share, seed)
+        which = np.concatenate([rule(some) for some in piece.pieces()])
+        split = Split(*(np.flatnonzero(which == number) for number in range(len(Split._fields))))
+    else:
+        split, how, notes = _own_split(study, equal, valid_share, test_share, seed)
     shares = {"test": test_share, "valid": valid_share}
     for name, share in shares.items():
         if share and not len(getattr(split, name)):
@@ -49,13 +64,23 @@ def divide(study: Study, given: dict[str, Piece], data: "Data", seed: int) -> Pa
     for name, other in given.items():
         own[name] = _given(other, study)
         how += f"; {name} rows from {other.name}"
-        same = shared_rows(own[name].frame.select(study.inputs), own["train"].frame.select(study.inputs))
+        same = _shared(own[name], own["train"], study.inputs)
         if same:
             notes.append(f"{same} rows of {other.name} have the same inputs as a training row")
     pieces = {name: own[name] for name in Split._fields if name in own}
     _check_classes(pieces, study.answer)
     duplicates = 0 if equal is None else len(equal) - len(np.unique(equal))
-    return Parts(pieces, how, duplicates, tuple(notes))
+    return Parts(pieces, how, duplicates, tuple(notes), rule)
+
+
+def _equal(piece: Piece, names: list[str]) -> Int64s | None:
+    return equal_stored(piece, names) if isinstance(piece, Stored) else equal_rows(piece.frame.select(names))
+
+
+def _shared(piece: Piece, train: Piece, names: list[str]) -> int:
+    if isinstance(train, Stored):
+        return shared_stored(piece, train, names)
+    return shared_rows(piece.frame.select(names), train.frame.select(names))
 
 
 def _own_split(
@@ -77,6 +102,34 @@ def _own_split(
     strata, groups = _strata(study), _groups(study, equal)
     split = split_rows(len(study.piece), seed, valid_share, test_share, strata, groups)
     return split, _said(study, strata is not None, seed), notes
+
+
+def _rule(
+    study: Study, equal: Int64s | None, valid_share: float, test_share: float, seed: int
+) -> tuple[Rule, str, list[str]]:
+    """As `_own_split`, of a table of which some rows were drawn."""
+    rule = Rule(mix(seed, "split", "rows"), valid_share, test_share, study.answer)
+    if study.time:
+        rows = split_by_time(_times(study), valid_share, test_share)
+        values = time_values(study.piece, _time_plan(study))
+        cuts = tuple(float(values[part].min()) if len(part) else np.inf for part in (rows.valid, rows.test))
+        rule = replace(rule, time=_time_plan(study), cuts=(cuts[0], cuts[1]))
+        return rule, f"by {study.time}: train, then valid, then test", []
+    notes = []
+    if study.group is None and not (equal is not None and is_coarse(equal)):
+        rule = replace(rule, plans=tuple(plan for plan in study.plans if plan.used))
+    if equal is not None and not rule.plans and not study.group:
+        notes.append(f"the inputs take only {len(np.unique(equal))} different forms, so equal rows are in every part")
+    rule = replace(rule, group=study.group)
+    if study.answer.task.kind == "classify":
+        counts = np.bincount(study.answer.values(study.piece).numpy())
+        rule = replace(rule, rare=tuple(np.flatnonzero(counts < FEW).tolist()))
+    return rule, _said(study, False, seed), notes
+
+
+def _time_plan(study: Study) -> Plan:
+    known = next((plan for plan in study.plans if plan.name == study.time and plan.kind == "date"), None)
+    return known or Plan(study.time or "", "number", "")
 
 
 def _shares(data: "Data") -> tuple[tuple[str, float], tuple[str, float]]:
@@ -122,8 +175,8 @@ def _times(study: Study) -> Int64s:
     if series.null_count():
         where = study.piece.place(int(series.is_null().arg_max() or 0))
         raise GliaError(f"{where}: no value in time column {name!r}", expected="a time in every row")
-    plan = next((plan for plan in study.plans if plan.name == name), None)
-    if plan is not None and plan.kind == "date":
+    plan = _time_plan(study)
+    if plan.kind == "date":
         return read_plan(study.piece, plan).dt.epoch("us").to_numpy().astype(np.int64)
     values = numbers(series, study.piece.decimal)
     if values.null_count():

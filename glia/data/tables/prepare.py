@@ -11,10 +11,12 @@ from glia.data.tables.card import fingerprint, make_card
 from glia.data.tables.columns import Plan
 from glia.data.tables.encode import Column
 from glia.data.tables.fit import fit_column, fit_facts
+from glia.data.tables.large import Encoded, corrected, encode, is_large, store
 from glia.data.tables.parts import Parts, divide
 from glia.data.tables.read import READ_ROWS, open_table, pieces, read
 from glia.data.tables.reader import TableReader, options_like
 from glia.data.tables.source import Opened, Piece, ReadOptions, join
+from glia.data.tables.stored import Stored
 from glia.data.tables.study import Study, study_table
 from glia.errors import GliaError
 from glia.seed import mix
@@ -31,7 +33,7 @@ def prepare_table(data: "Data", seed: int) -> Prepared:
     """Everything between a raw table and training. Errors: one line each, with file, row and column."""
     options = ReadOptions(data.header, data.separator, data.decimal, data.encoding, limits=data.limits)
     opened = open_table(data.source, options)
-    whole = sample(opened, data.limit_rows, seed) if data.limit_rows else read(opened, data.limits)
+    whole = _whole(opened, data, seed)
     like = options_like(opened, options)
     sources = {name: source for name in ("valid", "test") if (source := getattr(data, name)) is not None}
     given = {name: read(open_table(source, like), data.limits) for name, source in sources.items()}
@@ -40,19 +42,34 @@ def prepare_table(data: "Data", seed: int) -> Prepared:
     columns, study = _fit_columns(study, parts.pieces["train"])
     answer = study.answer.standardised(study.answer.values(parts.pieces["train"]))
     reader = TableReader(columns, answer, replace(like, optional=answer.task.targets))
-    inputs = {name: reader.inputs(piece) for name, piece in parts.pieces.items()}
-    batches = {
-        name: Batches(inputs[name], answer.encode(piece), torch.from_numpy(piece.rows))
-        for name, piece in parts.pieces.items()
-    }
-    facts = fit_facts(columns, inputs["train"].numpy())
+    made = encode(opened, whole, parts, reader, READ_ROWS) if isinstance(whole, Stored) else _in_memory(parts, reader)
     card = make_card(opened, whole, study, parts)
-    notes = _notes(opened, study, parts, card, data)
+    if isinstance(whole, Stored) and whole.drawn:
+        card = corrected(card, whole, made)
+    notes = _notes(opened, study, parts, card, data) + tuple(made.notes)
     card["fingerprint"] = fingerprint([data.source, *sources.values()], [whole, *given.values()])
     card["notes"] = list(notes)
+    batches = made.batches
     return Prepared(
-        batches["train"], batches.get("valid"), batches.get("test"), answer.task, facts, reader, card, notes
+        batches["train"], batches.get("valid"), batches.get("test"), answer.task, made.facts, made.reader, card, notes
     )
+
+
+def _whole(opened: Opened, data: "Data", seed: int) -> Piece:
+    """All rows of the source, or as many as are wanted."""
+    if data.limit_rows:
+        return sample(opened, data.limit_rows, seed)
+    return store(opened, data, READ_ROWS, seed) if is_large(opened) else read(opened, data.limits)
+
+
+def _in_memory(parts: Parts, reader: TableReader) -> Encoded:
+    inputs = {name: reader.inputs(piece) for name, piece in parts.pieces.items()}
+    batches = {
+        name: Batches(inputs[name], reader.answer.encode(piece), torch.from_numpy(piece.rows))
+        for name, piece in parts.pieces.items()
+    }
+    facts = fit_facts(reader.columns, inputs["train"].numpy())
+    return Encoded(batches, facts, reader, sum(map(len, parts.pieces.values())), [])
 
 
 def _fit_columns(study: Study, train: Piece) -> tuple[tuple[Column, ...], Study]:
@@ -97,8 +114,9 @@ def _notes(opened: Opened, study: Study, parts: Parts, card: dict[str, Any], dat
         notes.append(f"only {data.limit_rows} rows of {opened.name} were drawn, as limit_rows says")
     if data.task == "auto":
         notes.append(f"task {task.kind}: {study.answer.why}")
-    if study.unanswered:
-        notes.append(f"{study.unanswered} rows have no value in the target and are left out")
+    unanswered = sum(entry["count"] for entry in card["dropped"] if entry["what"] == "rows")
+    if unanswered:
+        notes.append(f"{unanswered} rows have no value in the target and are left out")
     for plan in study.plans:
         if plan.stray:
             notes.append(f"column {plan.name!r} is a {plan.kind}: {', '.join(map(repr, plan.stray))} read as missing")

@@ -62,6 +62,8 @@ def open_separated(path: Path, options: ReadOptions) -> Opened:
         | {"encoding": file.encoding, "gzip": file.packed},
         pieces=_Layout(file, names, separator, decimal, header, most).pieces,
         notes=tuple(notes),
+        most_rows=file.most_lines,
+        size=file.size,
     )
 
 
@@ -138,11 +140,11 @@ class _Layout:
             frames.append(frame)
             where.append(lines)
             while sum(map(len, where)) >= rows:
-                frame, lines = pl.concat(frames), np.concatenate(where)
+                frame, lines = pl.concat(frames, rechunk=True), np.concatenate(where)
                 yield self._piece(frame[:rows], lines[:rows], done)
                 frames, where, done = [frame[rows:]], [lines[rows:]], done + rows
         if sum(map(len, where)):
-            yield self._piece(pl.concat(frames), np.concatenate(where), done)
+            yield self._piece(pl.concat(frames, rechunk=True), np.concatenate(where), done)
 
     def _piece(self, frame: pl.DataFrame, lines: Int64s, done: int) -> Piece:
         rows = np.arange(done, done + len(lines))

@@ -41,6 +41,7 @@ class ReadOptions:
 class Piece:
     """Some rows of a table. Text cells are stripped, and null where a value is missing.
 
+    `frame.columns` are its columns; those of a table on disk are not in the frame, so ask for `column`.
     name: what messages call the source. rows: (N,) number of each row in the source, from 0.
     lines: (N,) line of each row in its text file, from 1; None where there are no lines.
     """
@@ -81,6 +82,8 @@ class Opened:
     pieces: Callable[[int], Iterator[Piece]]
     notes: tuple[str, ...] = ()
     rows: int | None = None  # as the file says
+    most_rows: int = 0  # it has at most so many; 0 where the table is in memory already
+    size: int = 0  # bytes of its text, or of its cells; 0 likewise
     targets: tuple[str, ...] = field(default=())  # columns that the source itself calls the answer
 
 
@@ -96,7 +99,7 @@ def tidy(frame: pl.DataFrame) -> pl.DataFrame:
     """Text is stripped and missing words become null; odd types become text or numbers. Row order stays."""
     frame = frame.select(_plain_column(frame[name]) for name in frame.columns)
     text = pl.col(pl.String).str.strip_chars()
-    return frame.with_columns(pl.when(~text.is_in(MISSING_WORDS)).then(text))
+    return frame.with_columns(pl.when(~text.is_in(MISSING_WORDS)).then(text)).rechunk()
 
 
 def _plain_column(series: pl.Series) -> pl.Series:

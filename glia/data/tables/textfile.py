@@ -30,6 +30,7 @@ class TextFile:
     packed: bool
     guessed: bool  # the file is not valid in the encoding that was expected
     size: int  # bytes, unpacked
+    most_lines: int  # it has at most so many
 
     def lines(self) -> Iterator[str]:
         """Lines with their ends as they stand, so that a quoted cell may hold a line end."""
@@ -63,18 +64,18 @@ def look(path: Path, encoding: str | None, raised: limits.Raised, line: str = "l
         raise GliaError(f"{path} is empty", expected="a table")
     packed = is_packed(path)
     expected = _from_first_bytes(start, path) if encoding is None else _known(encoding)
-    size = _within_limits(path, packed, expected, raised, line)
+    size, lines = _within_limits(path, packed, expected, raised, line)
     if encoding is not None or _decodes(path, expected):
-        return TextFile(path, expected, packed, False, size)
-    return TextFile(path, "cp1252" if _decodes(path, "cp1252") else "latin-1", packed, True, size)
+        return TextFile(path, expected, packed, False, size, lines)
+    return TextFile(path, "cp1252" if _decodes(path, "cp1252") else "latin-1", packed, True, size, lines)
 
 
-def _within_limits(path: Path, packed: bool, encoding: str, raised: limits.Raised, line: str) -> int:
-    """Bytes, unpacked, of a text file in which nothing is beyond the limits."""
+def _within_limits(path: Path, packed: bool, encoding: str, raised: limits.Raised, line: str) -> tuple[int, int]:
+    """Bytes, unpacked, of a text file in which nothing is beyond the limits, and how many lines it has at most."""
     wide = encoding.startswith(("utf-16", "utf-32"))
     allowed = limits.most(line, raised)
     burst = max(limits.most("zip_ratio", raised) * path.stat().st_size, HARMLESS_BYTES) if packed else None
-    size = since_end = ends = 0
+    size = since_end = ends = returns = 0
     with complain(path), open_bytes(path) as raw:
         while block := raw.read(min(BLOCK_BYTES, allowed)):
             if not wide and b"\0" in block:
@@ -88,7 +89,8 @@ def _within_limits(path: Path, packed: bool, encoding: str, raised: limits.Raise
                 raise limits.exceeded("zip_ratio", None, path, raised)
             since_end = since_end + len(block) if last < 0 else len(block) - last - 1
             ends += block.count(b"\n")
-    return size
+            returns += block.count(b"\r") if b"\r" in block else 0
+    return size, max(ends, returns) + 1
 
 
 def _line_ends(block: bytes) -> tuple[int, int]:
