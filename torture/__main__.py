@@ -1,6 +1,7 @@
 """python -m torture [NAME ...] [N=COUNT]: try to break glia, print how often that succeeded, write RELIABILITY.md."""
 
 import argparse
+import resource
 import shutil
 import sys
 import tempfile
@@ -69,7 +70,7 @@ def _count(text: str | None, one: Experiment) -> int:
 
 def attempt(one: Experiment, count: int, console: Console) -> Result:
     """One experiment, in a folder of its own that is kept when it fails."""
-    began = time.monotonic()
+    began, used = time.monotonic(), _cpu()
     folder = Path(tempfile.mkdtemp(prefix=f"torture-{one.name}-"))
     with console.status(f"{one.name}: {count:,} tries") as status:
         try:
@@ -77,7 +78,7 @@ def attempt(one: Experiment, count: int, console: Console) -> Result:
         except Exception as error:
             traceback.print_exc()
             result = Result(one.name, one.promise, 1, (f"the experiment ended by {type(error).__name__}: {error}",))
-    result = replace(result, seconds=time.monotonic() - began)
+    result = replace(result, seconds=time.monotonic() - began, cpu_seconds=_cpu() - used)
     mark = "[green]held[/green]" if result.held else "[red]FAILED[/red]"
     console.print(f"{one.name}: {result.tried:,} tried, {len(result.failed):,} failed: {mark}")
     for line in result.failed[:SHOWN]:
@@ -89,16 +90,25 @@ def attempt(one: Experiment, count: int, console: Console) -> Result:
     return result
 
 
+def _cpu() -> float:
+    """CPU seconds of this process and of those that it has started, their own among them, as far as they have ended."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in spent)
+
+
 def _table(results: list[Result]) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 1))
     for name, side in (("experiment", "left"), ("promise", "left"), ("tried", "right"), ("failed", "right")):
         table.add_column(name, justify=side)  # type: ignore[arg-type]
-    table.add_column("seconds", justify="right")
+    for name in ("seconds", "CPU s"):
+        table.add_column(name, justify="right")
     table.add_column("figures")
     for one in results:
         figures = ", ".join(f"{name} {value}" for name, value in one.figures.items())
         failed = f"[red]{len(one.failed):,}[/red]" if one.failed else "0"
-        table.add_row(one.name, one.promise, f"{one.tried:,}", failed, f"{one.seconds:.0f}", figures)
+        table.add_row(
+            one.name, one.promise, f"{one.tried:,}", failed, f"{one.seconds:.0f}", f"{one.cpu_seconds:.0f}", figures
+        )
     return table
 
 

@@ -40,16 +40,17 @@ class Record:
     figures: dict[str, str]
     date: str
     machine: dict[str, Any] = field(default_factory=dict)
+    cpu_seconds: float = 0.0
 
     @classmethod
     def of(cls, result: Result) -> "Record":
         facts = machine.describe()
         told = {name: facts.get(name) for name in ("cpu", "cores", "threads", "gpu", "platform", "python", "git")}
         told["torch"] = facts["versions"]["torch"]
-        seconds = round(result.seconds, 1)
+        seconds, cpu = round(result.seconds, 1), round(result.cpu_seconds, 1)
         date = time.strftime("%Y-%m-%d")
         failed = list(result.failed)
-        return cls(result.name, result.promise, result.tried, failed, seconds, dict(result.figures), date, told)
+        return cls(result.name, result.promise, result.tried, failed, seconds, dict(result.figures), date, told, cpu)
 
 
 def read(path: Path) -> dict[str, Record]:
@@ -70,10 +71,12 @@ def render(kept: dict[str, Record], order: list[str], escapes: Path, out: Path) 
     """Write the page; experiments that are there no more are left out."""
     records = [kept[name] for name in order if name in kept]
     lines = [PROMISE, "## What was tried", ""]
-    lines += ["| experiment | promise | tried | failed | seconds | figures | date |", "|---|---|--:|--:|--:|---|---|"]
+    lines += ["| experiment | promise | tried | failed | seconds | CPU s | figures | date |"]
+    lines += ["|---|---|--:|--:|--:|--:|---|---|"]
     for one in records:
         figures = ", ".join(f"{name} {value}" for name, value in one.figures.items())
-        cells = (one.name, one.promise, f"{one.tried:,}", f"{len(one.failed):,}", f"{one.seconds:,.0f}", figures)
+        times = (f"{one.seconds:,.0f}", f"{one.cpu_seconds:,.0f}" if one.cpu_seconds else "")
+        cells = (one.name, one.promise, f"{one.tried:,}", f"{len(one.failed):,}", *times, figures)
         lines.append(f"| {' | '.join(_cell(text) for text in (*cells, one.date))} |")
     failures = [f"* {one.name}: {_cell(line)}" for one in records for line in one.failed]
     lines += ["", *(["Failed:", "", *failures, ""] if failures else [])]

@@ -19,6 +19,7 @@ from glia.runs import seals
 from glia.runs.plain import plain_files
 
 DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # such a folder cannot be copied to Windows
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -34,6 +35,12 @@ def check_name(name: str) -> None:
         raise GliaError("a run's name", got=repr(name[:80]), expected="letters, digits, '.', '_', '-'; at most 64")
     if DEVICE.fullmatch(name) or name.endswith("."):
         raise GliaError("a run's name", got=repr(name), expected="none that Windows keeps for itself")
+
+
+def _harmless(cell: Any) -> Any:
+    """Text that a spreadsheet would run as a formula with an apostrophe before it (see glia.data.formulas); names of
+    figures may come from a Step of the user's, and a chart from anywhere."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA else cell
 
 
 class RunFolder:
@@ -131,12 +138,12 @@ class RunFolder:
         return {name: [line.get(name, float("nan")) for line in epochs] for name in names}
 
     def write_history(self) -> None:
-        """history.csv: the epochs as a table for people and spreadsheets."""
+        """history.csv: the epochs as a table for people and spreadsheets, which find no formula in it."""
         history = self.history()
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(history)
-        writer.writerows(zip(*history.values(), strict=True))
+        writer.writerow(map(_harmless, history))
+        writer.writerows(map(_harmless, row) for row in zip(*history.values(), strict=True))
         self.write("history.csv", text.getvalue())
 
     def save_model(self, parts: dict[str, Any], weights: dict[str, dict[str, Tensor]]) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 class Result:
     """How often something was tried, and each time that it failed, a line each.
 
-    promise: what must hold, one sentence. figures: what else a reader wants to know, by name.
+    promise: what must hold, one sentence. seconds: by the clock; cpu_seconds: of all processes together, 0 where nobody
+    counted. figures: what else a reader wants to know, by name.
     """
 
     name: str
@@ -16,6 +17,7 @@ class Result:
     failed: tuple[str, ...] = ()
     seconds: float = 0.0
     figures: dict[str, str] = field(default_factory=dict)
+    cpu_seconds: float = 0.0
 
     @property
     def held(self) -> bool:

@@ -1,5 +1,6 @@
 """Run folders: names, reading back, and what a broken one says."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,12 @@ def test_model_and_history(tmp_path: Path) -> None:
     folder.write_history()
     lines = (folder.path / "history.csv").read_text().splitlines()
     assert lines[0] == "epoch,train_loss,best,valid_loss" and lines[2] == "1,1.0,False,1.25"
+    (folder.path / "chart.jsonl").write_text(
+        '{"kind": "epoch", "epoch": "@SUM(1)", "=cmd|calc": 1.0, "-2+3": -0.5, "\uff1dx": "\\t=1", "a-b": "fine"}\n'
+    )
+    folder.write_history()
+    rows = list(csv.reader((folder.path / "history.csv").read_text().splitlines()))
+    assert rows == [["epoch", "'=cmd|calc", "'-2+3", "'＝x", "a-b"], ["'@SUM(1)", "1.0", "-0.5", "'\t=1", "fine"]]
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ def test_what_failed_is_told_and_its_folder_kept(tmp_path: Path, monkeypatch: py
     console = Console(record=True, width=200)
     assert not attempt(made("bad", "seed 7: one bit"), 5, console).held
     assert tmp_path.is_dir()
-    assert attempt(made("good"), 5, console).held
+    good = attempt(made("good"), 5, console)
+    assert good.held and 0 < good.cpu_seconds < 5
     assert not tmp_path.exists()
     broken = made("broken")._replace(run=lambda count, folder, tell: 1 / 0)  # type: ignore[arg-type, return-value]
     assert "ZeroDivisionError" in attempt(broken, 1, console).failed[0]
@@ -46,9 +47,9 @@ def test_the_page_keeps_what_was_not_run_again(tmp_path: Path) -> None:
     kept, page, escapes = tmp_path / "results.json", tmp_path / "R.md", tmp_path / "escapes.md"
     escapes.write_text("| bug | found by | test |\n")
     keep(kept, [Record.of(Result("a", "A holds.", 1000, (), 3.0, {"seed": "5"})), Record.of(Result("b", "B.", 1))])
-    records = keep(kept, [Record.of(Result("b", "B.", 40, ("one | two",)))])
+    records = keep(kept, [Record.of(Result("b", "B.", 40, ("one | two",), cpu_seconds=7.0))])
     render(records, ["b", "a", "never-run"], escapes, page)
     text = page.read_text()
-    assert "| a | A holds. | 1,000 | 0 | 3 | seed 5 |" in text
-    assert "| b | B. | 40 | 1 |" in text and "* b: one \\| two" in text
+    assert "| a | A holds. | 1,000 | 0 | 3 |  | seed 5 |" in text
+    assert "| b | B. | 40 | 1 | 0 | 7 |" in text and "* b: one \\| two" in text
     assert "torch 2" in text and "| bug | found by | test |" in text
