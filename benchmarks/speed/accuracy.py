@@ -186,7 +186,8 @@ def _adult() -> Plain:
         for p in ("train", "test")
     ]
     numbers = (0, 2, 4, 10, 11, 12)
-    tables = [np.array([[cell.strip() for cell in row] for row in frame.iter_rows()], dtype=object) for frame in frames]
+    cells = [[[(cell or "").strip(" .") for cell in row] for row in frame.iter_rows()] for frame in frames]
+    tables = [np.array([row for row in part if row[14]], dtype=object) for part in cells]
     words = [i for i in range(14) if i not in numbers]
     fitted = make_column_transformer(
         (StandardScaler(), list(numbers)), (OneHotEncoder(handle_unknown="ignore", sparse_output=False), words)

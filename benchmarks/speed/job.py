@@ -76,9 +76,10 @@ class Trained:
     """What came of it.
 
     parameters: of the network, as the tool counts them. fewer: how many its own usual form of the network has less than
-    torch's, for a reason that the tool's file names.
+    torch's, for a reason that the tool's file names. chosen: what the tool has settled by itself for the speed.
     """
 
     predict: Predict
     parameters: int
     fewer: int = 0
+    chosen: str = ""

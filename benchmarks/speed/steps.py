@@ -1,6 +1,7 @@
 """Part `steps`: milliseconds a step in the steady state, and the ratios to the best of the others."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,7 +65,7 @@ def tables(found: Found, loads: dict[str, float], tools: Sequence[str]) -> list[
         losses.rows.append([title, str(first["steps"]), before, *(DASH if v is None else f"{v:.3f}" for v in after)])
     wall = times("Milliseconds a step, by the clock", "ms", found, tools, loads)
     cpu = times("Milliseconds a step, of all cores' time", "cpu_ms", found, tools, loads)
-    return [wall, cpu, rates, losses, compared(found)]
+    return [wall, cpu, rates, losses, _chosen(found), compared(found)]
 
 
 def times(title: str, key: str, found: Found, tools: Sequence[str], loads: dict[str, float]) -> Figures:
@@ -72,6 +73,18 @@ def times(title: str, key: str, found: Found, tools: Sequence[str], loads: dict[
     for name, answers in found.items():
         cells = [_cell(answers[tool], key) for tool in tools]
         table.rows.append([BY_NAME[name].title, *cells, f"{loads[name]:.1f}"])
+    return table
+
+
+def _chosen(found: Found) -> Figures:
+    """What glia settled by trying, in how many of the turns."""
+    table = Figures("What glia chose (turns)", ["work", "glia", "glia, float32"])
+    for name, answers in found.items():
+        row = []
+        for tool in ("glia", "glia-float32"):
+            said = Counter(one.get("chosen", "") for one in answers[tool].given) if tool in answers else Counter[str]()
+            row.append("; ".join(f"{what} ({count})" for what, count in said.most_common()) or DASH)
+        table.rows.append([BY_NAME[name].title, *row])
     return table
 
 

@@ -60,6 +60,7 @@ def steps(asked: dict[str, Any], folder: Path) -> dict[str, Any]:
         "first_loss": first,
         "loss": float(work.loss(trained.predict(x), y)),
         "memory_mb": peak - rows.bytes / 2**20,
+        "chosen": trained.chosen,
     }
 
 

@@ -27,8 +27,10 @@ def train(job: Job, precision: str | None) -> Trained:
     settings |= {"batch_size": job.batch} if job.batch else {}
     settings |= {"optimizer": "adam", "lr": job.rate} if job.rate else {}
     settings |= {"step": glia.next_token()} if job.work.tokens else {}
-    glia.train(model=network, epochs=job.epochs, runs=job.folder, begin=begin, **settings)
-    return Trained(lambda x: logits_of(network, x), sum(p.numel() for p in network.parameters()))
+    run = glia.train(model=network, epochs=job.epochs, runs=job.folder, begin=begin, **settings)
+    made = run.recipe.train
+    chosen = f"{made.precision}, products by {made.products}, {made.threads} threads"
+    return Trained(lambda x: logits_of(network, x), sum(p.numel() for p in network.parameters()), chosen=chosen)
 
 
 TRAIN = {"glia": partial(train, precision=None), "glia-float32": partial(train, precision="float32")}
