@@ -488,6 +488,20 @@ class Scratch:
         self.length += len(content)
         return start
 
+    def put(self, start: int, content: memoryview) -> None:
+        """Write at a place of one's own; threads may do so at once."""
+        with _explained(self.folder / "scratch", len(content)):
+            while content:
+                written = os.pwrite(self._handle, content, start)
+                start, content = start + written, content[written:]
+
+    def extend(self, length: int) -> None:
+        """Make it at least so long; what was not written is zeros."""
+        if length > os.fstat(self._handle).st_size:
+            with _explained(self.folder / "scratch"):
+                os.ftruncate(self._handle, length)
+        self.length = length
+
     def read(self, start: int, length: int) -> bytes:
         return os.pread(self._handle, length, start)
 

@@ -16,6 +16,7 @@ from glia.data.images.listing import by_class_folders, natural
 from glia.data.images.pixels import FileRows
 from glia.data.images.prepare import is_image_source, prepare_images
 from glia.data.images.reader import ImageReader
+from glia.data.mapped import MappedRows
 from glia.data.prepared import Prepared
 from glia.errors import GliaError
 from glia.recipe import Recipe
@@ -273,6 +274,7 @@ def test_a_test_folder_given_apart(pets: Path, tmp_path: Path) -> None:
 def test_decoding_on_demand_gives_the_same(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = prepare(pets, image_size=9)
     monkeypatch.setattr(pixels, "free_bytes", lambda: 1000)
+    monkeypatch.setattr(pixels, "DISK_SHARE", 0)
     loose = prepare(pets, image_size=9)
     assert isinstance(loose.train.inputs, FileRows)
     assert loose.facts == held.facts
@@ -284,6 +286,23 @@ def test_decoding_on_demand_gives_the_same(pets: Path, monkeypatch: pytest.Monke
         for part in (loose.train, loose.valid, loose.test):
             assert part is not None
             part.at(everything[: len(part)])
+
+
+def test_decoded_pictures_on_disk_are_the_same(pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (pets / "cat/p1.png").write_bytes(b"no picture")
+    monkeypatch.setenv("GLIA_CACHE", str(tmp_path / "cache"))
+    held = prepare(pets, image_size=9)
+    monkeypatch.setattr(pixels, "free_bytes", lambda: 1000)
+    aside = prepare(pets, image_size=9)
+    assert isinstance(aside.train.inputs, MappedRows) and "on the disk" in " ".join(aside.notes)
+    assert not list((tmp_path / "cache" / "pictures").iterdir())  # the file has no name
+    assert aside.facts == held.facts
+    for part in ("train", "valid", "test"):
+        ours, theirs = getattr(held, part), getattr(aside, part)
+        for one, other in zip(ours.epoch(0, 0, 8), theirs.epoch(0, 0, 8), strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(one, other))
+    (pets / "cat/p0.png").unlink()  # nothing is read again
+    assert len(aside.train.at(torch.arange(len(aside.train))).inputs) == len(aside.train)
 
 
 def test_time_and_columns_that_folders_lack(pets: Path) -> None:

@@ -16,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import glia
+from glia.data import mapped
+from glia.data.mapped import MappedRows, Written
 from glia.data.prepared import Prepared
 from glia.data.tables import large, prepare
 from glia.data.tables.keyed import Rule
 from glia.data.tables.source import Piece
-from glia.data.tables.stored import MappedRows, Written
 from glia.data.tables.target import Answer
 from glia.data.task import Task
 from glia.errors import GliaError
@@ -215,21 +216,28 @@ def test_the_rule_is_the_same_everywhere() -> None:
 
 
 def test_rows_of_a_file_are_those_that_were_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glia.data.tables.stored.RESIDENT", 1000)  # so that pages are given back all the time
+    monkeypatch.setattr("glia.data.mapped.RESIDENT", 1000)  # so that pages are given back all the time
     values = np.random.default_rng(0).normal(size=(5000, 3)).astype(np.float32)
-    written = Written()
+    written = Written("tables")
     for start in range(0, 5000, 700):
         written.add(values[start : start + 700])
     rows = written.mapped()
     index = torch.randperm(5000)
-    assert torch.equal(rows.take(index), torch.from_numpy(values)[index])
+    for long in (mapped.LONG, 1):  # the two ways of copying
+        monkeypatch.setattr(mapped, "LONG", long)
+        assert torch.equal(rows.take(index), torch.from_numpy(values)[index])
+        some = rows.only(np.arange(4000, 100, -3))
+        assert len(some) == 1300 and torch.equal(
+            some.take(torch.tensor([7, 0])), torch.from_numpy(values[[3979, 4000]])
+        )
     assert np.array_equal(np.stack(list(rows.columns(7)), 1), values[::7])
 
 
 GROWTH = """
 import resource, sys, glia
-from glia.data.tables import large, prepare, stored
-large.LARGE, large.EXACT, prepare.READ_ROWS, stored.RESIDENT = 0, 4000, 2000, 1 << 20
+from glia.data import mapped
+from glia.data.tables import large, prepare
+large.LARGE, large.EXACT, prepare.READ_ROWS, mapped.RESIDENT = 0, 4000, 2000, 1 << 20
 glia.prepare(sys.argv[1], target="y")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 data = glia.prepare(sys.argv[2], target="y")

@@ -18,6 +18,7 @@ from glia.data.images.decode import Header, fit_array
 from glia.data.images.labels import Answers
 from glia.data.images.listing import Listing, dropped_card
 from glia.data.images.pixels import FileRows, chosen_size, headers, mean_std, moments, scan
+from glia.data.mapped import MappedRows
 from glia.errors import GliaError
 
 Int64s = NDArray[np.int64]
@@ -30,7 +31,7 @@ class Pixels:
     low, high: what black and white were in the source.
     """
 
-    inputs: Tensor | FileRows
+    inputs: Tensor | FileRows | MappedRows
     sums: NDArray[np.float64]
     squares: NDArray[np.float64]
     low: float = 0.0
@@ -40,10 +41,12 @@ class Pixels:
         """Mean and std of each channel over `rows`, in 0..1."""
         return mean_std(self.sums[rows], self.squares[rows], size[0] * size[1])
 
-    def only(self, rows: Int64s) -> Tensor | FileRows:
+    def only(self, rows: Int64s) -> Tensor | FileRows | MappedRows:
         """The pictures `rows`; a view where they follow one another."""
         if isinstance(self.inputs, FileRows):
             return self.inputs.only(rows.tolist())
+        if isinstance(self.inputs, MappedRows):
+            return self.inputs.only(rows)
         if len(rows) and rows[-1] - rows[0] + 1 == len(rows) and (np.diff(rows) == 1).all():
             return self.inputs[int(rows[0]) : int(rows[-1]) + 1]
         return self.inputs.index_select(0, torch.from_numpy(rows))
@@ -95,6 +98,8 @@ def from_files(listing: Listing, size: int | None, bad_limit: float, raised: lim
         notes += (f"{_count(len(seen.broken), 'picture')} could not be read: {named(listing.names, seen.broken)}.",)
     if isinstance(seen.inputs, FileRows):
         notes += ("The pictures do not fit in free memory: each is decoded again when it is needed.",)
+    if isinstance(seen.inputs, MappedRows):
+        notes += ("The pictures do not fit in free memory: they lie decoded on the disk while the run lasts.",)
     pixels = Pixels(seen.inputs, seen.sums, seen.squares)
     return Pictures(
         kept.answers,

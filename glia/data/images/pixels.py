@@ -1,6 +1,8 @@
-"""Decoding many pictures: once, into memory where they fit; otherwise again each time they are asked for."""
+"""Decoding many pictures: once, into memory or onto the disk where they fit; else each time they are asked for."""
 
+import math
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,11 +18,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from glia import limits
+from glia.data.cache import cache_folder
 from glia.data.images.decode import Header, Unreadable, decode, read_bytes, read_header
+from glia.data.mapped import MappedRows
 from glia.data.unsaid import held_back
-from glia.errors import GliaError
+from glia.disk import Scratch
+from glia.errors import DiskError, GliaError
 
 MEMORY_SHARE = 0.4  # of free memory may hold pictures; dividing them into parts may need as much again for a moment
+DISK_SHARE = 0.5  # of the free disk that holds the cache may take pictures for which there is no memory
 BIG = 224  # pixels: the side beyond which pictures are made smaller unless a size is asked for
 _CHUNK = 16  # pictures a thread takes at once
 
@@ -109,7 +115,7 @@ def decode_all(
 class Scan:
     """What decoding every file once has shown. Lists have one item a readable file, in the order of `kept`."""
 
-    inputs: Tensor | FileRows
+    inputs: Tensor | FileRows | MappedRows
     kept: list[int]  # which of the files these are
     broken: dict[int, str]  # the others, and why
     digests: list[bytes]  # of the decoded pixels
@@ -148,10 +154,13 @@ def scan(
     size: tuple[int, int],
     raised: limits.Raised = limits.USUAL,
 ) -> Scan:
-    """Decode every file whose header was read, and keep the pixels where MEMORY_SHARE of free memory holds them."""
+    """Decode every file whose header was read, and keep the pixels where MEMORY_SHARE of free memory, or DISK_SHARE of
+    free disk, holds them."""
     readable = [i for i, header in enumerate(known) if isinstance(header, Header)]
-    fits = len(readable) * channels * size[0] * size[1] <= MEMORY_SHARE * free_bytes()
-    pixels = np.empty((len(readable) if fits else 0, channels, *size), np.uint8)
+    shape = (len(readable), channels, *size)
+    fits = math.prod(shape) <= MEMORY_SHARE * free_bytes()
+    aside = None if fits or not readable else _aside(shape)
+    pixels = np.empty(shape if fits else (0, *shape[1:]), np.uint8)
 
     def read(place: int) -> _Found | str:
         try:
@@ -161,6 +170,8 @@ def scan(
             return str(error)
         if fits:
             pixels[place] = picture
+        elif aside is not None:
+            aside.put(place * picture.nbytes, np.ascontiguousarray(picture).data.cast("B"))
         content = sha256(data).digest()
         return _Found(sha256(picture.tobytes()).digest(), content, *moments(picture[None]))
 
@@ -172,8 +183,12 @@ def scan(
             pixels[new] = pixels[place]
     kept = [readable[place] for place, _ in good]
     items = [item for _, item in good]
-    again = FileRows([paths[i] for i in kept], channels, size, raised)
-    inputs = torch.from_numpy(pixels[: len(kept)]) if fits else again
+    inputs: Tensor | FileRows | MappedRows = FileRows([paths[i] for i in kept], channels, size, raised)
+    if fits:
+        inputs = torch.from_numpy(pixels[: len(kept)])
+    elif aside is not None and kept:
+        aside.extend(math.prod(shape))  # the last ones may be unreadable
+        inputs = MappedRows(aside.map(), np.dtype(np.uint8), shape, np.array([place for place, _ in good]))
     reasons = dict(zip(readable, found)) | {i: why for i, why in enumerate(known) if isinstance(why, str)}
     nothing = np.zeros((0, channels))
     return Scan(
@@ -185,6 +200,16 @@ def scan(
         np.concatenate([nothing, *(item.sums for item in items)]),
         np.concatenate([nothing, *(item.squares for item in items)]),
     )
+
+
+def _aside(shape: tuple[int, ...]) -> Scratch | None:
+    """A file for so many pixels, where the disk has room for them."""
+    folder = cache_folder("pictures")
+    there = next((one for one in (folder, *folder.parents) if one.is_dir()), folder)
+    try:
+        return Scratch(folder) if math.prod(shape) <= DISK_SHARE * shutil.disk_usage(there).free else None
+    except (OSError, DiskError):  # no folder that may be written to: it can be done without
+        return None
 
 
 def moments(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from glia.data.batches import Batches
 from glia.data.facts import TableFacts
 from glia.data.images.draws import uniform
+from glia.data.mapped import Written
 from glia.data.split import Split
 from glia.data.tables.card import imbalance
 from glia.data.tables.columns import STRAY_WORDS, odd_cells
@@ -25,7 +26,7 @@ from glia.data.tables.fit import facts_of
 from glia.data.tables.parts import Parts
 from glia.data.tables.reader import TableReader
 from glia.data.tables.source import Int64s, Opened, Piece
-from glia.data.tables.stored import Cells, Stored, Written
+from glia.data.tables.stored import Cells, Stored
 from glia.data.tables.target import answered, find_targets
 from glia.errors import GliaError
 from glia.seed import mix
@@ -155,7 +156,8 @@ class _Part:
     """The rows of a part on their way to disk."""
 
     def __init__(self) -> None:
-        self.inputs, self.targets, self.rows, self.count = Written(), Written(), Written(), 0
+        self.inputs, self.targets, self.rows = (Written("tables") for _ in range(3))
+        self.count = 0
         self.low = self.high = np.empty(0)
         self.gaps = np.empty(0, dtype=bool)
 

@@ -1,25 +1,17 @@
-"""A table that memory cannot hold: its cells on disk, read by columns, and rows of numbers in a mapped file."""
+"""A table that memory cannot hold: its cells on disk, read by columns."""
 
 import io
-import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from glia.data.cache import cache_folder
 from glia.data.images.draws import splitmix64
 from glia.data.tables.source import Int64s, Piece, no_column
 from glia.disk import Scratch
-
-RESIDENT = 1 << 30  # bytes of a mapped file that may stay in memory; beyond it the system is told to forget them
-_SEEN = 1 << 16  # bytes that it brings in for each row that is asked for, at most
-_COLUMNS = 1 << 27  # bytes of columns that are taken out of the rows at once
 
 
 class Cells:
@@ -100,62 +92,3 @@ def row_hashes(piece: Piece, names: list[str], *, as_text: bool = False) -> NDAr
         column = column.cast(pl.String) if as_text else column
         found = splitmix64(0, (found ^ column.hash(seed=1).to_numpy()).view(np.int64))
     return found
-
-
-class Written:
-    """Rows of numbers that go to a file, piece by piece."""
-
-    def __init__(self) -> None:
-        self.file, self.rows = Scratch(cache_folder("tables")), 0
-
-    def add(self, values: NDArray[Any]) -> None:
-        """values: (n, ...), all of one type and width."""
-        self.dtype, self.shape = values.dtype, values.shape[1:]
-        self.file.add(np.ascontiguousarray(values).data.cast("B"))
-        self.rows += len(values)
-
-    def mapped(self) -> "MappedRows":
-        return MappedRows(self.file.map(), self.dtype, (self.rows, *self.shape))
-
-    def tensor(self) -> Tensor:
-        """All rows, of which only those that are looked at come into memory."""
-        values = np.frombuffer(self.file.map(private=True), dtype=self.dtype)
-        return torch.from_numpy(values.reshape(self.rows, *self.shape))
-
-
-class MappedRows:
-    """Rows (N, ...) of a mapped file: `Rows` of `glia.data.batches`."""
-
-    def __init__(self, memory: mmap.mmap, dtype: np.dtype[Any], shape: tuple[int, ...]):
-        self.memory, self.values = memory, np.frombuffer(memory, dtype=dtype).reshape(shape)
-        self._seen = 0
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def take(self, index: Tensor) -> Tensor:
-        """The rows at `index`, read in the order in which they lie."""
-        order = index.numpy().argsort(kind="stable")
-        found = np.empty((len(order), *self.values.shape[1:]), dtype=self.values.dtype)
-        found[order] = self.values[index.numpy()[order]]
-        self._forget(len(order) * (_SEEN + self.values[:1].nbytes))
-        return torch.from_numpy(found)
-
-    def columns(self, step: int = 1) -> Iterator[NDArray[Any]]:
-        """Each column of every `step`th row."""
-        rows, width = -(-len(self) // step), self.values.shape[1]
-        some = max(1, _COLUMNS // max(1, rows * self.values.itemsize))
-        for start in range(0, width, some):
-            found = np.empty((min(some, width - start), rows), dtype=self.values.dtype)
-            for first in range(0, rows, 1 << 14):
-                part = self.values[first * step : (first + (1 << 14)) * step : step, start : start + some]
-                found[:, first : first + len(part)] = part.T
-                self._forget(len(part) * (step * self.values[:1].nbytes))
-            yield from found
-
-    def _forget(self, more: int) -> None:
-        """Let the system take back what was read, once it may be much."""
-        self._seen += more
-        if self.values.nbytes > RESIDENT and self._seen > RESIDENT:
-            self.memory.madvise(mmap.MADV_DONTNEED)
-            self._seen = 0

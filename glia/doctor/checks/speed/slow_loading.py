@@ -29,7 +29,7 @@ def check(chart: Chart) -> Iterator[Finding]:
         "note",
         "the DataLoader",
         {"share_of_time_waiting": share, "step_s": clock.step_s, "wait_s": clock.wait_s, "workers": clock.workers},
-        "batches are prepared more slowly than they are used",
+        f"{share:.0%} of a step is waiting for its batch: batches are prepared more slowly than they are used",
         f"give the DataLoader num_workers={workers}, persistent_workers=True, and pin_memory=True for a GPU",
         safe=True,
         prior=0.9,
