@@ -51,3 +51,8 @@ class Best:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.figure, self.epoch, self.waited = state["figure"], state["epoch"], state["waited"]
         self.weights = state["weights"]
+
+
+def rises(monitor: str, metric: Any) -> bool:
+    """Is more of the monitored figure better? Of losses less is."""
+    return not monitor.endswith("_loss") and (metric is None or metric.higher_is_better)
