@@ -13,7 +13,7 @@ FLOORS = [
     ["errors", "seed"],
     ["limits"],
     ["recipe", "disk", "catalog"],
-    ["nn", "optim", "data", "vitals", "runs", "foreign"],
+    ["nn", "optim", "data", "vitals", "runs", "foreign", "replay"],
     ["models", "doctor", "training"],
     ["predict", "report"],
     ["workbench", "tracing"],

@@ -18,6 +18,9 @@ Augment = Callable[[Tensor, Tensor, int, int, Tensor], tuple[Tensor, Tensor]]
 POOL = 50  # batches whose rows are sorted by length together: enough that they are alike, few enough to stay random
 
 
+GATHERED, GATHERED_BYTES = 64, 4_000_000  # batches whose rows are fetched at once, at most, and their size
+
+
 class Batch(NamedTuple):
     """Some rows. `index` says where they stand in their `Batches`, 0 .. len - 1."""
 
@@ -73,6 +76,8 @@ class Batches:
         if self.lengths is not None:
             parts = _by_length(order, self.lengths, self.steps(batch_size), generator)
         parts = parts[start:]
+        if self.augment is None and not self.workers and isinstance(self.inputs, Tensor) and share is slice:
+            return self._gathered(parts)
 
         def make(index: Tensor) -> Batch:
             index = index[share(len(index))]
@@ -91,6 +96,17 @@ class Batches:
         order = torch.arange(len(self)) if self.lengths is None else self.lengths.argsort(stable=True)
         return _ahead(self._some, tuple(part[share(len(part))] for part in order.split(batch_size)), self.workers)
 
+    def _gathered(self, parts: tuple[Tensor, ...]) -> Iterator[Batch]:
+        """The rows of many batches at once, given out batch by batch: for small rows each gathering costs more than it
+        moves.
+        """
+        at_once = max(1, min(GATHERED, GATHERED_BYTES // max(1, _bytes(self.inputs, len(parts[0]) if parts else 1))))
+        for first in range(0, len(parts), at_once):
+            some = parts[first : first + at_once]
+            sizes = [len(part) for part in some]
+            whole = self.at(torch.cat(some) if len(some) > 1 else some[0])
+            yield from map(Batch, *(part.split(sizes) for part in whole))
+
     def _some(self, index: Tensor) -> Batch:
         # A share of fewer rows than processes holds none, and not all `Rows` can take none.
         return self.at(index) if len(index) else Batch(torch.empty(0), torch.empty(0), index)
@@ -102,6 +118,10 @@ class Batches:
             for part in (self.inputs, self.targets)
         )
         return Batch(inputs, targets, index)
+
+
+def _bytes(inputs: Any, rows: int) -> int:
+    return int(inputs[:1].numel() * inputs.element_size() * rows)
 
 
 def _by_length(order: Tensor, lengths: Tensor, steps: int, generator: torch.Generator) -> tuple[Tensor, ...]:

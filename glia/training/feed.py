@@ -52,7 +52,7 @@ class Feed:
         """Training batches of one epoch, from batch `start` on; of each, this process's share."""
         world = world or World()
         if isinstance(self.train, Batches):
-            return self.train.epoch(seed, epoch, self.batch_size, start, world.part)
+            return self.train.epoch(seed, epoch, self.batch_size, start, world.part if world.many else slice)
         # A DataLoader without a generator of its own draws its order from torch's global one.
         torch.default_generator.manual_seed(mix(seed, "order", epoch))
         sampler: Any = getattr(self.train, "sampler", None)

@@ -3,12 +3,12 @@ anywhere and go on from a snapshot as if nothing had happened.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from itertools import islice
 from time import perf_counter
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -35,8 +35,7 @@ from glia.training.world import World, here
 Mode = Callable[[nn.Module, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """What the loop yields after each step and each epoch.
 
     loss: of the step, or the mean of the epoch. grad_norm: before clipping; NaN where it was not measured.
@@ -53,7 +52,7 @@ class Moment:
     grad_norm: float = math.nan
     rows: int = 0
     waited: float = 0.0
-    figures: dict[str, float] = field(default_factory=dict)
+    figures: Mapping[str, float] = MappingProxyType({})
     best: bool = False
     last: bool = False  # nothing comes after it
     snapshot: Callable[[], dict[str, Any]] = dict
@@ -126,6 +125,7 @@ def fit(
         sound.check(at.step, at.epoch, whole=True)
         return {"progress": {**vars(at)}} | {name: part.state_dict() for name, part in parts.items()}
 
+    in_place = device.type == "cpu" and isinstance(feed.train, Batches)
     noise_before = torch.default_generator.get_state()
     try:
         while at.epoch < epochs and not at.done:
@@ -134,7 +134,7 @@ def fit(
                 mode(model, at.epoch)
             batches = feed.epoch(seed, at.epoch, at.batch, world)
             for given, waited in _timed(batches, accumulate):
-                done = update([moved(batch, device) for batch in given], at)
+                done = update(given if in_place else [moved(batch, device) for batch in given], at)
                 yield Moment("step", at.epoch, at.step, *done, waited=waited, snapshot=snapshot)
             figures, is_best = _seen(at, metric), False
             if (at.epoch + 1) % valid_every == 0 or at.epoch + 1 == epochs:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ class Outcome(NamedTuple):
 
 
 Step = Callable[[nn.Module, Any], Outcome | Tensor]
+"""With `pure = True` where it does nothing but find them: such a step may be replayed (`glia.replay`)."""
 
 _TARGET_NAMES = ("targets", "target", "labels", "label", "y")
 
@@ -96,6 +97,7 @@ def supervised(loss: str | Loss = "cross_entropy", *, metric: Metric | None = No
             return Outcome(value, len(outputs), None if metric is None else _scored(metric, mean, targets, model))
 
     step.metric = metric  # type: ignore[attr-defined]
+    step.pure = not callable(loss) or torchs(loss)  # type: ignore[attr-defined]
     return step
 
 
@@ -106,6 +108,11 @@ def _scored(metric: Metric, outputs: Tensor, targets: Tensor, model: nn.Module) 
     """
     total = metric.per_row(outputs, targets).sum()
     return total if model.training else total + 0.0 * outputs.amax()
+
+
+def torchs(loss: Loss) -> bool:
+    """Is it one of torch's own, which remember nothing?"""
+    return (loss.__module__ or "").startswith("torch.nn.")
 
 
 def _members_loss(loss: Loss, outputs: Tensor, targets: Tensor, *, members: bool) -> Tensor:
@@ -140,6 +147,7 @@ class FoldStep:
     folds: int
     combine: Callable[[Tensor, Tensor], Tensor]
     valid_on_train: bool = True
+    pure: ClassVar[bool] = True
 
     def __call__(self, model: nn.Module, batch: Any) -> Outcome:
         inputs, targets, index = batch

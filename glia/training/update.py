@@ -12,8 +12,10 @@ from torch import nn
 from glia.data.batches import Batch
 from glia.optim.average import Average
 from glia.optim.build import set_lr
-from glia.optim.clip import Clip
+from glia.optim.clip import Clip, total_norm
+from glia.optim.direct import Direct
 from glia.optim.schedules import Schedule
+from glia.replay.replay import Found, Replay
 from glia.seed import mix
 from glia.training.nonfinite import NonFinite, all_finite, bad_gradient, blame, locate, running_figures
 from glia.training.numbers import Numbers
@@ -46,6 +48,13 @@ class Done(NamedTuple):
     rows: int
 
 
+class Short(NamedTuple):
+    """A small network's step without what it does not need."""
+
+    replay: Replay
+    optimizer: Direct
+
+
 @dataclass(frozen=True)
 class Update:
     """Everything that stays the same from step to step."""
@@ -73,8 +82,6 @@ class Update:
             raise NonFinite(at.step, at.epoch, rate, "no step was made with it", what="the learning rate")
         if self.schedule:
             set_lr(self.optimizer, rate)
-        seed_noise(self._noise(at.step), self.device)
-        self.optimizer.zero_grad()
         self.world.before(self.model)
         with self.numbers.step():
             seen, odd = self._backward(group, at)
@@ -87,7 +94,10 @@ class Update:
         norm = self._clipped_norm(at.step)
         if not math.isfinite(norm):
             self._look_at_gradients(group, at, norm)
-        self.optimizer.step()
+        if self.short is not None and self.short.replay.running:
+            self.short.optimizer.step()
+        else:
+            self.optimizer.step()
         if self.average:
             self.average.update()
         at.step, at.batch, at.rows = at.step + 1, at.batch + len(group), at.rows + seen.rows
@@ -97,26 +107,57 @@ class Update:
         """Gradients of the mean over the rows of `group`, and what was seen; an error instead of a bad loss."""
         sizes = [rows_of(batch) for batch in group]
         total, mean, metric_sum = sum(sizes), 0.0, 0.0
+        short = self.short if len(group) == 1 else None
+        if short is None:
+            seed_noise(self._noise(at.step), self.device)
+            self.optimizer.zero_grad()
         for batch, rows in zip(group, sizes, strict=True):
             beat()
             if not rows:  # a share of a batch with fewer rows than processes
                 continue
-            with self.numbers.forward(self.device):
-                outcome = as_outcome(self.step(self.model, batch))
-            loss = outcome.loss + self.l1 * l1_norm(self.model) if self.l1 else outcome.loss
-            (loss if rows == total else loss * (rows / total)).backward()
-            value = loss.item()
+            if short is not None:
+                found = short.replay(batch, partial(self._alone, batch), partial(self._seed, at.step))
+            else:
+                found = self._found(self.model, batch)
+                (found.loss if rows == total else found.loss * (rows / total)).backward()
+            value = found.loss.item()
             if not math.isfinite(value):
                 where, bad = locate(self.model, partial(self._again, batch, at.step), _inputs(batch))
                 odd = NonFinite(at.step, at.epoch, value, where, rows=bad, batch=_places([batch]))
                 return Summed(total, 0.0, 0.0, odd=True), odd
             mean += value if rows == total else value * (rows / total)
-            metric_sum += 0.0 if outcome.metric is None else outcome.metric.item()
+            metric_sum += 0.0 if found.metric is None else found.metric.item()
         if self.running and not all_finite(self.running_tensors):
             name, figure = next((n, f) for n, f in self.running.items() if not f.isfinite().all())
             spoilt = f"the running figure {name}", figure[~figure.isfinite()][0].item(), "the loss was finite"
             return Summed(total, 0.0, 0.0, odd=True), self._non_finite(at, group, *spoilt)
         return Summed(total, mean, metric_sum, odd=False), None
+
+    def _found(self, model: nn.Module, batch: Any) -> Found:
+        with self.numbers.forward(self.device):
+            outcome = as_outcome(self.step(model, batch))
+        loss = outcome.loss + self.l1 * l1_norm(model) if self.l1 else outcome.loss
+        return Found(loss, outcome.metric)
+
+    def _alone(self, batch: Any) -> Found:
+        """Loss and gradients of one batch, as the step is written."""
+        self.optimizer.zero_grad()
+        found = self._found(self.model, batch)
+        found.loss.backward()
+        return found
+
+    @cached_property
+    def short(self) -> "Short | None":
+        """The short way, where the step does nothing but find a loss."""
+        own = {id(p) for p in self.model.parameters()}
+        others = any(id(p) not in own for group in self.optimizer.param_groups for p in group["params"])
+        if self.world.many or others or self.device.type != "cpu" or not getattr(self.step, "pure", False):
+            return None
+        return Short(Replay(self._found, self.model), Direct(self.optimizer))
+
+    @cached_property
+    def parameters(self) -> list[nn.Parameter]:
+        return list(self.model.parameters())
 
     @cached_property
     def running(self) -> dict[str, torch.Tensor]:
@@ -145,6 +186,9 @@ class Update:
         value = float(said["value"])
         return NonFinite(at.step, at.epoch, value, where, what=said["what"], rows=range(len(places)), batch=places)
 
+    def _seed(self, step: int) -> None:
+        seed_noise(self._noise(step), self.device)
+
     def _noise(self, step: int) -> int:
         """Dropout at step t is a function of (seed, t), whatever was drawn before; and of the process."""
         return mix(self.seed, "step", step, *((self.world.rank,) if self.world.many else ()))
@@ -152,10 +196,10 @@ class Update:
     def _clipped_norm(self, step: int) -> float:
         if self.clip is not None:
             return self.clip().item()
-        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
+        grads = [p.grad for p in self.parameters if p.grad is not None]
         if step % self.measure_every:
             return math.nan if all_finite(grads) else math.inf
-        return torch.nn.utils.get_total_norm(grads).item()
+        return total_norm(grads).item()
 
     def _look_at_gradients(self, group: list[Any], at: Progress, norm: float) -> None:
         """A norm that was not measured is NaN too, and clipping by value may have mended an infinity."""

@@ -59,7 +59,7 @@ def overheard(ear: Ear) -> Iterator[None]:
         if not mode:
             ear.evaluating()
 
-    backward = _outermost(ear.backward)
+    backward = _outermost(ear.backward, ear)
     began = _first(ear.loader)
     clip = _first(clipping)
     clear = _first(lambda owner, *args, **kwargs: ear.cleared(owner))
@@ -102,7 +102,7 @@ def _first(tell: Callable[..., None]) -> Make:
     return make
 
 
-def _outermost(tell: Callable[[Any], None]) -> Make:
+def _outermost(tell: Callable[[Any], None], ear: Ear) -> Make:
     """Tell of a call, but not of those within it: Tensor.backward calls torch.autograd.backward."""
     inside = threading.local()
 
@@ -117,6 +117,7 @@ def _outermost(tell: Callable[[Any], None]) -> Make:
             finally:
                 inside.yes = False
 
+        told.ear = ear  # type: ignore[attr-defined]  # so that a loop which makes no such pass can tell it
         return told
 
     return make

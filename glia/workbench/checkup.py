@@ -5,16 +5,11 @@ each finding is told once and stands in findings.json.
 import math
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
-
-from torch import Tensor
-from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from glia.data.facts import TableFacts
 from glia.doctor.examine import code_of, sift, suspect
@@ -27,9 +22,8 @@ from glia.training.loop import Moment
 from glia.training.nonfinite import NonFinite
 from glia.vitals.chart import Chart, EpochVitals, LoopFacts, OptimizerFacts, ScoreFacts, StepVitals
 from glia.vitals.clock import Clock
-from glia.vitals.listen import Listener
-from glia.vitals.overhear import overheard
 from glia.workbench.firstlook import Look, look
+from glia.workbench.frugal import SHARE, Frugal
 from glia.workbench.secondlook import Tried, budget, first_weights, joined, second_look
 from glia.workbench.session import Session
 
@@ -42,60 +36,13 @@ PREPARED = ("GL101", "GL102")
 LIKELY = 0.5  # prior from which a symptom counts in a run that fails
 CERTAIN = 0.9  # prior from which what the data show counts before the first step
 FAR = 10.0  # times the usual learning rates that are told before the first step
-SHARE = 0.01  # of the time that measuring may take while a run goes on, and looking at it as much again
 MOST_STEPS = 4000  # whose losses are kept
-FIRST_STEPS = 2  # measured whatever that costs
 USUAL_S = 0.05  # seconds that a first look takes, about
 EARLY = 0.25  # share of a run before which nobody knows whether it fails
 SKILLED = 0.25  # skill of a baseline, below which the data may say nothing at all
 TIME = ("GL501", "GL502", "GL503")  # rules on time and memory, which are told at the end only
 MOST_THREADS = 8  # that prepare batches ahead
 KEPT_BEST = "GL4"  # generalisation: the best weights are kept in any case, and short trials say little of it
-
-
-class Frugal(Listener):
-    """A listener for our own loop: it measures few steps, and does next to nothing at the others.
-
-    A run of ours may be short, its set-up is known, and the loop itself counts steps and keeps time.
-    """
-
-    def _due(self) -> bool:
-        if self.step >= self.next_sure:
-            self.next_sure *= 4
-            return True
-        return self.step < FIRST_STEPS or self.spent < SHARE * (time.perf_counter() - self.began)
-
-    def on_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        if self.measuring or not self.optimizers:
-            super().on_step(optimizer, args, kwargs)
-
-    def backward(self, tensors: Any) -> None:
-        here = isinstance(tensors, Tensor) and threading.get_ident() == self.thread
-        if self.measuring or not here or not math.isfinite(tensors.item()):
-            super().backward(tensors)
-        else:
-            self.chart.backwards += 1
-
-    def on_stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        if self.measuring or not self.optimizers:
-            super().on_stepped(optimizer, args, kwargs)
-        elif not self.muted and threading.get_ident() == self.thread:
-            self.uncleared.add(0)
-            self.step += 1
-            if self._due():
-                self._measure_next(True)
-
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """The hooks are in place inside the block, but for those that time a loader: our loop keeps time itself."""
-        with ExitStack() as watching:
-            watching.callback(self.guarded, self.finish)
-            watching.callback(register_optimizer_step_pre_hook(self.on_step).remove)
-            watching.callback(register_optimizer_step_post_hook(self.on_stepped).remove)
-            watching.callback(self.calls.switch, on=False)
-            watching.enter_context(overheard(self))
-            self._measure_next(True)
-            yield
 
 
 class Checkup:
@@ -124,7 +71,7 @@ class Checkup:
         self.steps: list[StepVitals] = []  # since it was
         self.epochs: list[EpochVitals] = []
         self.best: Mapping[str, float] = {}
-        self.listener: Listener | None = None
+        self.listener: Frugal | None = None
         self.clock: Clock | None = None
         self.began = time.perf_counter()
         self.spent, self.cost = 0.0, USUAL_S
