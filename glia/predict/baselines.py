@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
 
 from glia.data.batches import Batches
 from glia.data.facts import ImageFacts
@@ -60,6 +59,8 @@ def baselines(prepared: Prepared, budget_s: float = 60.0) -> list[dict[str, Any]
 
 
 def _entry(trial: _Trial) -> dict[str, Any]:
+    from sklearn.exceptions import ConvergenceWarning  # a second to import, and a training begins without it
+
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

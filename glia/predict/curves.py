@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 from torch import Tensor
 
 from glia.data.task import Task
@@ -123,12 +122,16 @@ def _both(scored: list[tuple[str, Array, Array]]) -> dict[str, Any]:
 
 
 def _roc(name: str, score: Array, truth: Array) -> dict[str, Any]:
+    from sklearn.metrics import auc, roc_curve  # a second to import, and a training begins without it
+
     x, y, _ = roc_curve(truth, score)
     some = _evenly(len(x), CURVE_POINTS)
     return {"name": name, "x": x[some].tolist(), "y": y[some].tolist(), "area": float(auc(x, y))}
 
 
 def _pr(name: str, score: Array, truth: Array) -> dict[str, Any]:
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
     precision, recall, _ = precision_recall_curve(truth, score)
     some = _evenly(len(recall), CURVE_POINTS)
     area = float(average_precision_score(truth, score))

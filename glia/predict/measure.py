@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from torch import Tensor
 
 from glia.data.task import Task
@@ -57,6 +56,8 @@ def _classify(out: Array, want: Array) -> dict[str, float]:
     keys = ("accuracy", "balanced_accuracy", "f1", "log_loss", "roc_auc", "pr_auc", "ece")
     if not len(out) or not np.isfinite(out).all():
         return dict.fromkeys(keys, math.nan)
+    from sklearn.metrics import f1_score  # a second to import, and a training begins without it
+
     guess = out.argmax(1)
     right = guess == want
     recalls = [right[want == c].mean() for c in np.unique(want)]
@@ -81,6 +82,8 @@ def _areas(out: Array, want: Array) -> dict[str, float]:
     mixed = [c for c in judged if 0 < (want == c).sum() < len(want)]
     if not mixed:
         return {}
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
     return {
         "roc_auc": float(np.mean([roc_auc_score(want == c, out[:, c]) for c in mixed])),
         "pr_auc": float(np.mean([average_precision_score(want == c, out[:, c]) for c in mixed])),
@@ -117,6 +120,8 @@ def ece(bins: list[dict[str, float]]) -> float:
 def _multilabel(out: Array, want: Array) -> dict[str, float]:
     if not len(out) or not np.isfinite(out).all():
         return dict.fromkeys(("accuracy", "exact_match", "f1_macro", "f1_micro", "log_loss"), math.nan)
+    from sklearn.metrics import f1_score
+
     guess, want = (out >= 0.5).astype(np.int64), (want >= 0.5).astype(np.int64)
     chance = np.clip(np.where(want == 1, out, 1 - out), _EPS, 1)
     right = guess == want

@@ -2,6 +2,7 @@
 
 A rival takes `x` (N, P) as `matrix` makes it and `y` as NumPy: class indices (N,), labels (N, L) or standardised
 values (N, T). What it returns takes another `x` and gives probabilities or standardised values, (N, C).
+scikit-learn is imported where it is used: it takes a second, and a training begins long before it needs a rival.
 """
 
 from collections.abc import Callable
@@ -9,10 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
-from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 from glia.data.facts import Facts, SeriesFacts, SoundFacts, TableFacts, TextFacts
 from glia.data.task import Task
@@ -66,6 +63,8 @@ def _constant(task: Task, facts: Facts, x: Array, y: Array, iterations: int) -> 
 
 def _linear(task: Task, facts: Facts, x: Array, y: Array, iterations: int) -> Fitted:
     """Logistic regression with C = 1, or ridge regression whose strength leave-one-out chooses."""
+    from sklearn.linear_model import LogisticRegression, RidgeCV
+
     prepare = _plain(facts, x)
     if task.kind == "regress":
         ridge = RidgeCV(alphas=np.logspace(-3, 3, 13)).fit(prepare(x), y)
@@ -76,6 +75,9 @@ def _linear(task: Task, facts: Facts, x: Array, y: Array, iterations: int) -> Fi
 
 def _tfidf(task: Task, facts: Facts, x: Array, y: Array, iterations: int) -> Fitted:
     """TF-IDF of tokens and pairs of neighbours, then logistic regression with C = 10, or ridge regression with 1."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression, Ridge
+
     pad = facts.pad if isinstance(facts, TextFacts) else 0
 
     def grams(row: Array) -> list[tuple[int, ...]]:
@@ -93,6 +95,8 @@ def _tfidf(task: Task, facts: Facts, x: Array, y: Array, iterations: int) -> Fit
 
 def _boosting(task: Task, facts: Facts, x: Array, y: Array, iterations: int) -> Fitted:
     """Histogram gradient boosting with its own defaults; it takes missing values and categories as they are."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
     levels = facts.levels if isinstance(facts, TableFacts) else (0,) * x.shape[1]
     named = {"categorical_features": [0 < n <= MOST_BOOSTED for n in levels], "max_iter": iterations, "random_state": 0}
     if task.kind == "regress":
@@ -109,6 +113,8 @@ def _boosting(task: Task, facts: Facts, x: Array, y: Array, iterations: int) -> 
 
 def _nearest(task: Task, facts: Facts, x: Array, y: Array, iterations: int) -> Fitted:
     """The answer of the nearest row (Euclid), of series brought to one length."""
+    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+
     steps = widths(facts)[0] if isinstance(facts, SeriesFacts) else x.shape[1]
     if task.kind == "regress":
         nearest = KNeighborsRegressor(1).fit(x[:, :steps], y)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor, nn
 
 from glia.data.batches import Batches
@@ -150,6 +149,8 @@ class _Nearest:
     """The translation of the training text that is most like a text: cosine of TF-IDF over words."""
 
     def __init__(self, texts: Sequence[str], translations: Sequence[str]):
+        from sklearn.feature_extraction.text import TfidfVectorizer  # a second to import
+
         self.count = TfidfVectorizer(token_pattern=r"\S+", sublinear_tf=True)
         self.known, self.translations = self.count.fit_transform(texts), translations
 

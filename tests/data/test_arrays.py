@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from glia.data.batches import Batches
 from glia.data.facts import ImageFacts
@@ -280,6 +281,12 @@ def test_digits() -> None:
     assert facts_of(data).height == facts_of(data).width == 8
     assert isinstance(data.train.inputs, torch.Tensor)
     assert int(data.train.inputs.max()) == 255
+    pictures, digits = load_digits(return_X_y=True)
+    for batch in data.train.ordered(512):
+        rows = data.train.rows[batch.index]
+        assert torch.equal(batch.targets, torch.from_numpy(digits)[rows])
+        like = torch.from_numpy(pictures).view(-1, 1, 8, 8)[rows] * (255 / 16)
+        assert (batch.inputs - like).abs().max() <= 0.5
 
 
 def test_reader_reads_as_training_did_and_survives_json() -> None:
