@@ -26,7 +26,7 @@ lint: $(STAMPS)/dev
 	$(BIN)/ruff check .
 
 types: $(STAMPS)/dev
-	$(BIN)/mypy glia
+	$(BIN)/mypy glia torture
 
 format: $(STAMPS)/dev
 	$(BIN)/ruff format .

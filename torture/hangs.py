@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, TensorDataset, default_collate
 
 from glia.data.batches import Batches
 from glia.torture.result import Result
@@ -132,9 +132,9 @@ def _with_workers(kind: str, folder: Path, after: int) -> None:
     data: Any
     if kind == "read":
         os.mkfifo(folder / "pipe")
-        data = Batches(Rows(x, folder / "pipe", after), y, torch.arange(256), workers=2)  # type: ignore[arg-type]
+        data = Batches(Rows(x, folder / "pipe", after), y, torch.arange(256), workers=2)
     else:
-        data = DataLoader(list(zip(x, y)), batch_size=16, num_workers=2, collate_fn=collate)
+        data = DataLoader(TensorDataset(x, y), batch_size=16, num_workers=2, collate_fn=collate)
     model = torch.nn.Linear(4, 2)
     train(
         data=(data,), model=model, step=supervised("cross_entropy"), runs=folder, name="run", epochs=9, lr=0.01,

@@ -194,11 +194,11 @@ def written(folder: Path, names: list[str]) -> list[Path]:
             numbers = [f"{draw.random() + (row % len(classes)):.3f}" for _ in columns]
             writer.writerow([*numbers, cells[row // 2 % len(cells)][:500], place])
     for row, name in enumerate([*classes[:3], "\x1b[31mred"]):
-        place = folder / "photos" / name.replace("/", "\u2215")[:60]
-        place.mkdir(parents=True)
+        shown = folder / "photos" / name.replace("/", "\u2215")[:60]
+        shown.mkdir(parents=True)
         for number in range(8):
             file_name = f"{number}{cells[(row * 8 + number) % len(cells)].replace('/', chr(0x2215))[:50]}.png"
-            Image.new("RGB", (12, 12), (60 * row, number, 90)).save(place / file_name)
+            Image.new("RGB", (12, 12), (60 * row, number, 90)).save(shown / file_name)
     quiet = ("epochs=1", "lr=0.01", "baselines=false", "--force", "trial_time=0")
     _glia(
         folder,
@@ -309,11 +309,17 @@ def _complaints(browser: Any, path: Path, *, touch: bool) -> list[str]:
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.on("console", lambda message: heard.append(f"console {message.text}"))
     page.on("pageerror", lambda error: heard.append(f"error {error}"))
-    page.on("dialog", lambda dialog: (heard.append(f"dialog {dialog.message}"), dialog.dismiss()))
-    page.on(
-        "response",
-        lambda answer: None if answer.url.startswith(("file:", "data:")) else heard.append(f"request {answer.url}"),
-    )
+
+    def dismiss(dialog: Any) -> None:
+        heard.append(f"dialog {dialog.message}")
+        dialog.dismiss()
+
+    def answered(answer: Any) -> None:
+        if not answer.url.startswith(("file:", "data:")):
+            heard.append(f"request {answer.url}")
+
+    page.on("dialog", dismiss)
+    page.on("response", answered)
     page.goto(path.as_uri())
     if touch:
         for node in page.locator("[data-tip], summary").all()[:12]:

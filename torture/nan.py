@@ -51,7 +51,7 @@ def draw(number: int) -> tuple[str, dict[str, Any], Poison]:
     random = Random(mix(SEED, "nan", number))
     while True:
         network, place, value = random.choice(list(NETWORKS)), PLACES[number % len(PLACES)], random.choice(VALUES)
-        settings = {
+        settings: dict[str, Any] = {
             "optimizer": random.choice(["adamw", "sgd"]), "ema": random.choice([0.0, 0.9]),
             "clip": random.choice([None, 1.0]), "accumulate": random.choice([1, 1, 2]),
             "measure_every": random.choice([1, 7]),

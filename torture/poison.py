@@ -103,7 +103,13 @@ class Bench:
         if start is not None:
             self.done = start["progress"]["step"]
         handle = self.optimizer.register_step_post_hook(lambda *_: setattr(self, "done", self.done + 1))
-        asked = {"epochs": EPOCHS, "batch_size": BATCH, "step": self.step, "optimizer": self.optimizer, "lr": 0.01}
+        asked: dict[str, Any] = {
+            "epochs": EPOCHS,
+            "batch_size": BATCH,
+            "step": self.step,
+            "optimizer": self.optimizer,
+            "lr": 0.01,
+        }
         run = fit(self.model, (self.train, self.valid), **asked, **self.settings, average=self.average, start=start)
         try:
             with closing(run) as moments:  # type: ignore[type-var]

@@ -253,11 +253,11 @@ def cut_twice(place: Path, action: str, at: int, then: int, seed: int, muted: Si
 
 def mutants(place: Path, sites: set[Site], tries: int) -> dict[Site, int | None]:
     """For each fsync, left out: after how many histories that was found out; None when it never was."""
-    drawn = [partial(history, place, seed) for seed in range(tries)]
+    drawn: list[Callable[..., object]] = [partial(history, place, seed) for seed in range(tries)]
     # Late in a save most is renamed and not yet durable; a checkpoint that was not cut off has deleted an older one.
     cuts = [*product(("checkpoint",), (99,), (0,), range(8)), *product(("file",), (4, 5), range(6, 12), range(4))]
     cuts += product(("model",), (8, 9), range(2, 12), range(2))
-    again = [partial(cut_twice, place, *cut) for cut in cuts]
+    again: list[Callable[..., object]] = [partial(cut_twice, place, *cut) for cut in cuts]
     found: dict[Site, int | None] = {}
     for site in sorted(sites):
         found[site] = None

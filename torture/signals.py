@@ -58,7 +58,8 @@ def _loaded(run: Path, workers: int) -> None:
     from torch.utils.data import DataLoader, TensorDataset
 
     from glia.training.steps import supervised
-    from glia.workbench.train import Stopped, resume, train
+    from glia.workbench.halt import Stopped
+    from glia.workbench.train import resume, train
 
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)

@@ -66,8 +66,7 @@ def weights() -> Iterator[Trap]:
         folder = ("pytorch_model.bin", "model.safetensors")[number % 2]
         yield Trap(f"weights folder {kind}", train("hub"), put(f"hub/{folder}", content))
         if number % 2:
-            argv = ("import", "w.pt", "--out", "w.safetensors")
-            yield Trap(f"import {kind}", argv, put("w.pt", content))
+            yield Trap(f"import {kind}", ("import", "w.pt", "--out", "w.safetensors"), put("w.pt", content))
     for kind, content in payloads.safetensors().items():
         yield Trap(f"weights safetensors {kind}", train("w.safetensors"), put("w.safetensors", content))
     for name in ("../outside/w.safetensors", "/etc/passwd", "a\0b.safetensors", f"{CANARY}.pt", "con.safetensors"):
@@ -150,21 +149,33 @@ def changed(part: str, change: Callable[[Any], Any]) -> Callable[[Path], None]:
     return make
 
 
+def having(key: str, value: Any) -> Callable[[Any], Any]:
+    """A change: one more entry, or another."""
+    return lambda given: given | {key: value}
+
+
+def instead(value: Any) -> Callable[[Any], Any]:
+    """A change: this in the place of all."""
+    return lambda _: value
+
+
 def nested(depth: int) -> bytes:
     return b'{"a":' * depth + b"1" + b"}" * depth
 
 
 def folders() -> Iterator[Trap]:
     """Models whose manifest is right and whose description is not: names of classes, wrong types, huge sizes."""
-    names = ("os:system", "os.system", "glia.models.mlp:mlp", f"{CANARY}_module:run", "../../mlp", "torch:load",
-             "__init__", "", "a" * 10_000, "mlp\0", 7, None, [], {"mlp": 1}, True)  # fmt: skip
+    names: tuple[Any, ...] = (
+        *("os:system", "os.system", "glia.models.mlp:mlp", f"{CANARY}_module:run", "../../mlp", "torch:load"),
+        *("__init__", "", "a" * 10_000, "mlp\0", 7, None, [], {"mlp": 1}, True),
+    )
     verbs = list(VERBS)[:3]
     for number, name in enumerate(names):
         verb = verbs[number % 3]
         yield Trap(
             f"network named {str(name)[:30]!r} {verb}",
             VERBS[verb],
-            changed("network.json", lambda n, name=name: n | {"name": name}),
+            changed("network.json", having("name", name)),
         )
     wrong: dict[str, list[tuple[str, Any]]] = {
         "network.json": [
@@ -190,17 +201,16 @@ def folders() -> Iterator[Trap]:
             ("code", f"{CANARY}"),
         ],
     }  # fmt: skip
+    wholes: tuple[Any, ...] = ([], None, 7, "text", nested(30), nested(100_000), b"\xff", b"", b"NaN")
     for part, changes in wrong.items():
         for number, (key, value) in enumerate(changes):
             verb, codes = verbs[number % 3], (0, 2) if key == "class" else (2,)
-            change = changed(part, lambda given, key=key, value=value: given | {key: value})
+            change = changed(part, having(key, value))
             yield Trap(f"{part} {key} = {str(value)[:30]} {verb}", VERBS[verb], change, codes)
-        for number, whole in enumerate(([], None, 7, "text", nested(30), nested(100_000), b"\xff", b"", b"NaN")):
+        for number, whole in enumerate(wholes):
             verb = (*verbs, "pretrained")[number % 4]
             codes = (0, 2) if verb == "pretrained" else (2,)
-            yield Trap(
-                f"{part} {str(whole)[:20]} {verb}", VERBS[verb], changed(part, lambda _, whole=whole: whole), codes
-            )
+            yield Trap(f"{part} {str(whole)[:20]} {verb}", VERBS[verb], changed(part, instead(whole)), codes)
     plans = (("kind", "os:system"), ("form", f"%Y{CANARY}"), ("name", 5), ("stray", 7), ("numeric", "x"))
     for key, value in plans:
 
@@ -210,7 +220,7 @@ def folders() -> Iterator[Trap]:
 
         yield Trap(f"column plan {key} = {value}", VERBS["predict"], changed("reader.json", plan), (0, 2))
     for kind, content in payloads.safetensors().items():
-        yield Trap(f"model {kind}", VERBS["predict"], changed("best.safetensors", lambda _, content=content: content))
+        yield Trap(f"model {kind}", VERBS["predict"], changed("best.safetensors", instead(content)))
 
 
 def records() -> Iterator[Trap]:

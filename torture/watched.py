@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -58,7 +58,7 @@ class Outcome:
     seconds: float = 0.0
 
 
-def outcomes(jobs: Iterable[Job], temporary: Path) -> Iterator[Outcome]:
+def outcomes(jobs: Iterable[Job], temporary: Path) -> Generator[Outcome, None, None]:
     """Run jobs one after another; each outcome as it is there. temporary: the folder for temporary files."""
     temporary.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1",

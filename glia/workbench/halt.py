@@ -117,14 +117,19 @@ def stop_on_signal(tell: Callable[[str], None]) -> Iterator[Stop]:
 @contextmanager
 def one_line(line: str) -> Iterator[None]:
     """A signal ends the process with this line: for what has nothing to save yet, imports and preparation."""
-    over = threading.Event()
+    over, said = threading.Event(), threading.Lock()
+
+    def say() -> None:
+        if said.acquire(blocking=False):
+            os.write(2, f"{line}\n".encode())
 
     def end(number: int, frame: FrameType | None) -> None:
-        os.write(2, f"{line}\n".encode())
+        say()
         raise SystemExit(exit_code(number))
 
     def heard(number: int, times: int) -> None:
         if not over.wait(AT_ONCE_S if times == 1 else 0):
+            say()  # the main thread has not come to it: a busy machine, or a long import
             end_now(exit_code(number))
 
     with _handled(end, heard):

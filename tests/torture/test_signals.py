@@ -39,7 +39,8 @@ else:
 
 @pytest.mark.parametrize(("where", "number", "code"), [("run", signal.SIGTERM, 143), ("before", signal.SIGUSR1, 75)])
 def test_a_computation_that_never_ends_does_not_hold_a_signal_back(where: str, number: int, code: int) -> None:
-    child = subprocess.Popen([sys.executable, "-c", STUCK, where], stdout=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    child = subprocess.Popen([sys.executable, "-c", STUCK, where], text=True, **pipes)
     with child:
         assert child.stdout is not None and child.stdout.readline() == "stuck\n"
         child.send_signal(number)
@@ -47,6 +48,7 @@ def test_a_computation_that_never_ends_does_not_hold_a_signal_back(where: str, n
             assert child.stdout.readline().startswith("stopping after this step")
             child.send_signal(number)
         assert child.wait(timeout=20) == code
+        assert child.stderr is not None and child.stderr.read() == ("glia: stopped\n" if where == "before" else "")
 
 
 FORKED = """
