@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from glia.profiling.profile import Profile
 
 FORMATS = ("text", "json")
-BAR = 28  # characters of a bar of the whole step
+BAR = 24  # characters of a bar of the whole step
 LEAST = 0.02  # share of the step from which a module is shown
 MOST_ROWS = 24
 COLOURS = {
@@ -107,8 +107,9 @@ def show(found: "Profile", console: Console | None = None) -> None:
 
 def _phases(found: "Profile") -> Table:
     table = Table(box=None, padding=(0, 1), show_header=False)
-    for side in ("left", "left", "right", "right", "left"):
+    for side in ("left", "left", "right", "right"):
         table.add_column(justify=side, no_wrap=True)
+    table.add_column(overflow="fold")
     for name, share in found.shares.items():
         bar = Text("█" * max(round(BAR * share), 1 if share > 0.004 else 0), COLOURS.get(name, ""))
         table.add_row(name, bar, f"{100 * share:.1f} %", words.time(found.phases[name]), Text(words.SAID[name], "dim"))
@@ -158,6 +159,5 @@ def _show_trials(found: "Profile", console: Console) -> None:
     if found.together is not None and not found.together.error:
         console.print(Text(f"  together, but for rows and loading: {words.gain(found.together)}"), soft_wrap=True)
         console.print(Text(f"      {found.together.numbers}", "dim"), soft_wrap=True)
-    others = [trial for trial in found.trials if trial not in best]
-    if others:
-        console.print(Text("  tried too: " + ", ".join(map(words.shortly, others)), "dim"))
+    for line in words.others(found):
+        console.print(Text(f"  {line}", "dim"))

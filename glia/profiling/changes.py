@@ -1,6 +1,7 @@
 """Changes that may make a step faster, of those that this one leaves room for."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from glia.profiling.work import Change, Rig, Work
 
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.Adagrad)
 UNSET, CALM, UNREAD = "gradients set to None", "anomaly mode off", "no .item() at each step"
+SETTING = re.compile(r"\w+=\w+(;|$)")
 TIMES = 4  # as many rows as a larger batch has
 
 
@@ -26,8 +28,11 @@ def candidates(work: Work) -> Iterator[Change]:
     usual = work.usual
     for change in _candidates(work, Rig(work)):
         contexts = (*usual.contexts, *change.contexts)
+        how = change.how
+        if work.settings and not SETTING.match(how):
+            how = f"no setting of a run makes it; in a loop of your own: {how}"
         zero, item = usual.zero and change.name != UNSET, usual.item and change.name != UNREAD
-        yield replace(change, contexts=contexts, zero=zero, item=item)
+        yield replace(change, how=how, contexts=contexts, zero=zero, item=item)
 
 
 def _candidates(work: Work, rig: Rig) -> Iterator[Change]:
@@ -79,7 +84,7 @@ def _candidates(work: Work, rig: Rig) -> Iterator[Change]:
     else:
         yield from _threads(work)
     if work.larger is not None and _enough(work):
-        line = f"batch_size={TIMES * work.rows}; the learning rate must be found anew"
+        line = f"batch_size={TIMES * work.rows}; then find the learning rate anew"
         yield Change(f"{TIMES} times the rows a step", line, rows=TIMES, apart=True)
 
 

@@ -54,7 +54,7 @@ def _view(found: "Profile") -> dict[str, Any]:
         "heading": words.heading(found) if found.trials else "",
         "trials": [_row(trial, most, trial in found.best) for trial in tried],
         "together": _joined(found.together),
-        "failed": [words.shortly(trial) for trial in found.trials if trial.error],
+        "others": [line for line in words.others(found) if not line.startswith("tried too")],
         "modules": _modules(found),
         "peaks": [(name, f"{100 * share:.0f} %", f"{found.peak[name] / 1e9:.0f}", _meter(share))
                   for name, share in found.of_peak.items()],

@@ -53,11 +53,6 @@ class Trial:
         return not self.error and self.low > 1.0 and self.faster >= GAIN
 
     @property
-    def saved(self) -> float:
-        """Seconds a step."""
-        return self.before - self.after
-
-    @property
     def numbers(self) -> str:
         """What became of the numbers, in words."""
         if self.said:
@@ -68,7 +63,8 @@ class Trial:
             return "numbers could not be compared"
         if self.loss == 0 and self.gradient == 0:
             return "numbers equal to the last bit"
-        return f"losses differ by {self.loss:.1g} of their size, gradients by {self.gradient:.1g}"
+        told = (("losses", self.loss), ("gradients", self.gradient))
+        return "; ".join(f"{name} differ by {gap:.1g}" if gap else f"{name} equal" for name, gap in told)
 
 
 @dataclass

@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from glia.profiling.trials import LATE, Trial
+
 if TYPE_CHECKING:
     from glia.profiling.profile import Profile
-    from glia.profiling.trials import Trial
 
 SAID = {
     "data": "waiting for batches, moving them",
@@ -12,7 +13,7 @@ SAID = {
     "loss": "from the answer to the loss",
     "backward": "gradients",
     "optimiser": "step, clearing, clipping",
-    "rest": "of the loop: logging, metrics, batches cut by hand",
+    "rest": "logging, metrics, batches cut by hand",
     "logging": "chart, hashes, checkpoints",
     "doctor": "what watches the run",
 }
@@ -70,14 +71,20 @@ def heading(found: "Profile") -> str:
     return words.get(count, f"{count} changes help")
 
 
-def gain(trial: "Trial") -> str:
+def gain(trial: Trial) -> str:
     """A trial's figures."""
+    times = f"{trial.faster:.2f}x faster" if trial.faster >= 1 else f"{1 / trial.faster:.2f}x slower"
     return (
-        f"{trial.faster:.2f}x faster ({time(trial.before)} -> {time(trial.after)} {trial.per}; "
+        f"{times} ({time(trial.before)} -> {time(trial.after)} {trial.per}; "
         f"quartiles {trial.low:.2f} to {trial.high:.2f}x of {trial.rounds} turns)"
     )
 
 
-def shortly(trial: "Trial") -> str:
-    """One that did not help, or not enough."""
-    return f"{trial.change.name} ({'failed: ' + trial.error if trial.error else f'{trial.faster:.2f}x'})"
+def others(found: "Profile") -> list[str]:
+    """What else was tried, what could not be, and what there was no time for, a line each."""
+    rest = [trial for trial in found.trials if trial not in found.best]
+    late = ", ".join(trial.change.name for trial in rest if trial.error == LATE)
+    tried = ", ".join(f"{trial.change.name} ({trial.faster:.2f}x)" for trial in rest if not trial.error)
+    failed = [f"{t.change.name} could not be tried: {t.error}" for t in rest if t.error and t.error != LATE]
+    lines = [f"tried too: {tried}" if tried else "", *failed, f"no time was left for: {late}" if late else ""]
+    return [line for line in lines if line]

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from glia.vitals.calls import Calls
-from glia.vitals.capture import Capturer
+from glia.vitals.capture import Capturer, unwrapped
 from glia.vitals.fair import FairClock
 from glia.vitals.listen import Enough
 
@@ -52,6 +52,7 @@ class Timeline:
         self.clip = 0.0  # the limit of the gradient's norm
         self.clips = self.anomaly = 0  # steps with gradients clipped; backward passes in anomaly mode
         self.busy = 0.0  # share of the time in which other programs had the cores; it is counted nowhere
+        self.compiled = False  # a model that torch.compile or a parallel wrapper holds was called
         self.reads = 0  # times that a number was read back from a GPU
         self.stride = 1
         self._spent = dict.fromkeys(PHASES, 0.0)
@@ -157,6 +158,7 @@ class Timeline:
         if not self._mine() or self._root is not None or next(module.parameters(), None) is None:
             return
         self._root, self.calls.inside, self._graded = module, True, torch.is_grad_enabled()
+        self.compiled |= unwrapped(module) is not module
         self._charge()
         self._captured(Capturer.enter, module, args, kwargs)
         inside = self._graded or self._gap in ("data", "loss")  # such as the teacher of a student
