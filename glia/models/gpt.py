@@ -111,7 +111,8 @@ class GPT2(nn.Module):
         if self.score is None:
             return F.linear(x, self.wte.weight)
         last = ((tokens != self.pad).sum(1) - 1).clamp_min(0)
-        return self.score(x[torch.arange(len(x), device=x.device), last])
+        # Its shape, not its length: that would be a fixed number in an exported graph.
+        return self.score(x[torch.arange(x.shape[0], device=x.device), last])
 
     def step(self, tokens: Tensor, cache: list[Cache]) -> Tensor:
         """Logits (N, L, vocabulary) of the next L tokens, after those that the cache holds; it then holds these too.

@@ -53,7 +53,7 @@ class _Embeddings(nn.Module):
             got, expected = ("{} x {}".format(*size) for size in (x.shape[2:], self.size))
             raise GliaError("pictures of another size than this vision transformer's", got=got, expected=expected)
         x = self.patch_embeddings(x)
-        x = torch.cat((self.cls_token.expand(len(x), -1, -1).to(x.dtype), x), 1)
+        x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1).to(x.dtype), x), 1)
         return self.dropout(x + self.position_embeddings)
 
 

@@ -68,7 +68,14 @@ def export(model: nn.Module, task: Task, example: Tensor, path: Path, *, overwri
             ) from error
         program = load(content)
         for inputs in (rows, _made_up(rows)):
-            _compare(answering(inputs), program(inputs), path)
+            wanted = answering(inputs)
+            try:
+                got = program(inputs)
+            except Exception as error:
+                reason = str(error).strip().partition("\n")[0]
+                what = f"the exported program does not run on {len(inputs)} rows, so {path.name} was not written"
+                raise GliaError(what, got=f"{type(error).__name__}: {reason}"[:200]) from error
+            _compare(wanted, got, path)
     disk.write_file(path, content)
     return path
 

@@ -21,6 +21,7 @@ from glia.vitals.chart import ClockFacts
 
 MOST_STEPS = 1024  # step times that are kept, at equal distances over the run
 MOST_SAMPLES = 32  # looks at the memory that are kept, at equal distances too
+ODD = 0.05  # share of the waits that are long for reasons of the machine's, and left out
 FIRST_STEPS = 5  # allocators, caches and the first batch settle in these
 STATM = "/proc/self/statm"
 
@@ -37,6 +38,7 @@ class Clock:
         self.waits = 0.0  # seconds in all, of training batches, since the first step
         self.workers = 0
         self.work: list[float] = []  # a step's time less its waiting, every `stride`-th
+        self.waiting: list[float] = []  # the waiting of these steps
         self.memory: list[float] = []
         self.stride = self.memory_stride = 1
         self._thread = threading.get_ident()
@@ -54,8 +56,9 @@ class Clock:
             self.waits += self._waited_training
             if (self.steps - 1) % self.stride == 0:
                 self.work.append(now - self._began - self._waited)
+                self.waiting.append(self._waited_training)
                 if len(self.work) >= MOST_STEPS:
-                    self.work = self.work[1::2]
+                    self.work, self.waiting = self.work[1::2], self.waiting[1::2]
                     self.stride *= 2
         self._waited = self._waited_training = 0.0
         if self.steps > FIRST_STEPS and (self.steps - FIRST_STEPS) % self.memory_stride == 0:
@@ -70,12 +73,14 @@ class Clock:
         self._waited_training += seconds
 
     def facts(self) -> ClockFacts:
-        """A step is its usual work and its mean wait: batches that workers prepare come in bursts, and the odd step
-        is long because an evaluation lies in it.
+        """A step is its usual work and its mean wait: batches may come in bursts, and the odd step is long because an
+        evaluation lies in it. Where no workers prepare batches, the longest waits are left out of the mean: on a busy
+        machine another program held the processor in them, and what is usual of the work has none of that either.
         """
         if self.steps < 2:
             return ClockFacts(workers=self.workers, memory=tuple(self.memory))
-        wait = self.waits / (self.steps - 1)
+        usual = sorted(self.waiting)[: max(1, round(len(self.waiting) * (1 - ODD)))]
+        wait = self.waits / (self.steps - 1) if self.workers or not usual else sum(usual) / len(usual)
         return ClockFacts(median(self.work) + wait if self.work else nan, wait, self.workers, tuple(self.memory))
 
     def _look(self) -> None:

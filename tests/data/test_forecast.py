@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from glia.data.forecast.clock import Clock, clock_of
 from glia.data.forecast.prepare import prepare_forecast
 from glia.data.forecast.reader import ForecastReader
+from glia.data.forecast.windows import Windows
 from glia.data.prepared import Prepared
 from glia.errors import GliaError
 from glia.recipe import Recipe
@@ -173,3 +174,11 @@ def test_a_stray_word_is_said_and_many_are_refused(tmp_path: Path) -> None:
     file.write_text("when,y\n" + "\n".join(f"2024-01-{d:02d},w{d}" for d in range(1, 29)))
     with pytest.raises(GliaError, match="line 2, column 'y': 'w1' is not a number"):
         prepared(str(file), horizon=2, target="y")
+
+
+def test_windows_are_stretches_of_the_series() -> None:
+    values = torch.arange(60, dtype=torch.float32).reshape(20, 3)
+    for table in (values, values.t().contiguous().t()):  # however it lies in memory
+        found = Windows(table, torch.tensor([0, 13, 4]), 7).take(torch.tensor([1, 1, 0, 2]))
+        assert torch.equal(found, torch.stack([values[13:20], values[13:20], values[:7], values[4:11]]))
+    assert Windows(values, torch.tensor([0]), 7).take(torch.tensor([], dtype=torch.int64)).shape == (0, 7, 3)

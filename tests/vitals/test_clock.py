@@ -47,6 +47,23 @@ class Slow(Dataset):
         return torch.tensor(float(index))
 
 
+def test_the_odd_wait_is_not_usual_but_bursts_are(made_up_time):
+    """A program that is put off in one wait of twenty does not wait for its rows; a loader that reads every tenth
+    batch from a disk does."""
+    with clock() as c:
+        for step in range(201):
+            c.waited(0.040 if step % 20 == 7 else 0.0001)
+            sleeping.sleep(0.001)
+            c.step()
+    assert c.facts().wait_s == pytest.approx(0.0001)
+    with clock() as c:
+        for step in range(201):
+            c.waited(0.040 if step % 10 == 7 else 0.0001)
+            sleeping.sleep(0.041)
+            c.step()
+    assert c.facts().wait_s > 0.002
+
+
 def test_waiting_is_told_from_working(made_up_time):
     with clock() as c:
         for _ in DataLoader(Slow(80, 0.002), batch_size=2):

@@ -14,7 +14,7 @@ def timed(steps: int = 100, epochs: float = 10, **clock: object) -> Chart:
 
 @pytest.mark.parametrize(("steps", "step_s", "wait_s", "found"), [
     (100, 0.02, 0.015, True), (100, 0.02, 0.002, False), (100, 0.0005, 0.0004, False), (10, 0.02, 0.015, False),
-    (100, float("nan"), float("nan"), False),
+    (100, float("nan"), float("nan"), False), (100, 0.0018, 0.0009, False),
 ])  # fmt: skip
 def test_waiting_counts_over_a_fair_number_of_steps_that_take_a_while(steps, step_s, wait_s, found):
     told = list(slow_loading.check(timed(steps, step_s=step_s, wait_s=wait_s)))

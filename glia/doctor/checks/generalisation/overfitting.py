@@ -5,7 +5,9 @@ Finds: training rows known by heart and held-out rows not, or a validation loss 
 Hurts: what is learned from then on holds for the training rows only.
 Evidence: how good the answers are on both parts; both losses at the best epoch and at the last; weights and rows.
 Cure: stop at the best epoch (patience), more dropout or weight decay, a smaller network, more data or augmentation.
-Not a fault when: validation answers stay as good as training's (only surer), or validation is better under dropout.
+Not a fault when: validation answers stay as good as training's (only surer), or validation is better under dropout; or
+    the validation loss fell with the training loss and stayed at its lowest, and most of what can be told of held-out
+    rows is told: what is known by heart besides does no harm, and stopping sooner would gain nothing.
 Source: Prechelt 1998, "Early stopping - but when?"; Goodfellow, Bengio, Courville 2016, section 7.8.
 """
 
@@ -19,6 +21,8 @@ from glia.vitals.chart import Chart, EpochVitals
 
 RULE = Rule("GL401", "overfitting", "overfit", explains=("GL403",))
 FEWEST, RISEN, APART, GAP = 5, 1.25, 1.5, 0.1
+COURSE = 3  # epochs that show whether a loss stays
+STAYED, FALLEN, HALF = 1.02, 0.9, 0.5  # of losses that stay, of losses that fell, of skill that is of use
 LEARNED, LOST, PLAIN, MANY_WEIGHTS = 0.85, 0.3, 0.45, 10  # PLAIN: a gap that counts on few rows too
 
 
@@ -28,7 +32,7 @@ def check(chart: Chart) -> Iterator[Finding]:
     gap = (train or 0) - (valid or 0)
     by_heart = known and (train or 0) > LEARNED and (lost > LOST or (gap > PLAIN and lost > 0))
     epochs = _rising(chart)
-    if not by_heart and epochs is None:
+    if epochs is None and (not by_heart or _harmless(chart, valid or 0)):
         return
     best, last = epochs or (None, None)
     evidence: dict[str, Any] = {"train_skill": train, "valid_skill": valid} if known else {}
@@ -64,6 +68,15 @@ def _rising(chart: Chart) -> tuple[EpochVitals, EpochVitals] | None:
     if not rises or now["valid_loss"] < APART * now["train_loss"] or (gap is not None and gap < GAP):
         return None
     return best, known[-1]
+
+
+def _harmless(chart: Chart, valid: float) -> bool:
+    """Did the validation loss fall after the first epoch and stay at its lowest, with answers on held-out rows that are
+    more right than not? valid: skill on held-out rows."""
+    losses = [epoch.figures["valid_loss"] for epoch in chart.epochs if "valid_loss" in epoch.figures]
+    if len(losses) < COURSE or valid < HALF:
+        return False
+    return losses[-1] <= STAYED * min(losses) and min(losses) <= FALLEN * losses[0] and min(losses) > 0
 
 
 def _losses(best: EpochVitals, last: EpochVitals) -> dict[str, float]:

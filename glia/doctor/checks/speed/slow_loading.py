@@ -4,7 +4,7 @@ Finds: a loop that waits for its batches for a third of its time and more.
 Hurts: the processor or the GPU stands idle while rows are read and prepared.
 Evidence: seconds a step, seconds of it spent in the DataLoader, its worker processes.
 Cure: worker processes that prepare the next batches; pinned memory for a GPU; cheaper preparation.
-Not a fault when: a step takes less than a millisecond: workers would cost more than they save.
+Not a fault when: a step waits for less than a millisecond: workers would cost more than they save.
 Source: PyTorch, performance tuning guide, "Enable async data loading and augmentation".
 """
 
@@ -19,7 +19,7 @@ SHARE, SHORTEST, FEWEST, MOST_WORKERS = 0.3, 1e-3, 50, 8
 
 def check(chart: Chart) -> Iterator[Finding]:
     clock = chart.clock
-    if clock is None or len(chart.steps) < FEWEST or not clock.step_s > SHORTEST:
+    if clock is None or len(chart.steps) < FEWEST or not clock.wait_s > SHORTEST:
         return
     share = clock.wait_s / clock.step_s
     if not share > SHARE:
