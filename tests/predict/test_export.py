@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from glia.data.facts import Facts, ImageFacts, TableFacts, TensorFacts
+from glia.data.facts import Facts, ImageFacts, SeriesFacts, TableFacts, TensorFacts, TextFacts
 from glia.data.task import Task
 from glia.errors import GliaError
 from glia.models.build import build
@@ -42,6 +42,8 @@ CASES: list[tuple[str, Facts, Task, dict[str, Any]]] = [
     ("lenet5", GREY, CLASSIFY, {}),
     ("resnet8", COLOUR, CLASSIFY, {"width": 4}),
     ("mlp", TensorFacts((5,), 100), REGRESS, {"hidden": [4]}),
+    ("gpt", TextFacts(20, 6, 0, 100), CLASSIFY, {"width": 8, "layers": 1, "heads": 2}),
+    ("fcn", SeriesFacts(2, 9, (0.0,) * 2, (1.0,) * 2, 100), CLASSIFY, {"width": 8}),
 ]
 
 
@@ -60,7 +62,9 @@ def rows(facts: Facts, count: int) -> Tensor:
     if isinstance(facts, ImageFacts):
         pixels = rng.integers(0, 256, (count, facts.channels, facts.height, facts.width))
         return torch.tensor(pixels, dtype=torch.uint8)
-    if isinstance(facts, TensorFacts):
+    if isinstance(facts, TextFacts):
+        return torch.tensor(rng.integers(1, facts.vocabulary, (count, *facts.shape)))
+    if isinstance(facts, TensorFacts | SeriesFacts):
         return torch.tensor(rng.normal(size=(count, *facts.shape)), dtype=torch.float32)
     x = np.concatenate(
         [rng.normal(size=(count, 2)), rng.integers(0, 4, (count, 1)), rng.integers(0, 21, (count, 1))], 1
