@@ -41,6 +41,7 @@ class Moment(NamedTuple):
     loss: of the step, or the mean of the epoch. grad_norm: before clipping; NaN where it was not measured.
     waited: seconds until the step's batches were there. figures: at an epoch, train_loss, train_<metric>, valid_loss,
     valid_<metric>. best: the best weights so far.
+    way: at an epoch, how its steps were made ("replayed", or why not; see `glia.replay`).
     snapshot: a call gives all that ``fit(..., start=)`` needs to go on from here; call it before the next Moment.
     """
 
@@ -55,6 +56,7 @@ class Moment(NamedTuple):
     figures: Mapping[str, float] = MappingProxyType({})
     best: bool = False
     last: bool = False  # nothing comes after it
+    way: str = ""
     snapshot: Callable[[], dict[str, Any]] = dict
 
 
@@ -152,7 +154,7 @@ def fit(
             last = at.done or at.epoch == epochs
             yield Moment(
                 "epoch", at.epoch - 1, at.step, figures["train_loss"], optimizer.param_groups[0]["lr"], rows=rows,
-                figures=figures, best=is_best, last=last, snapshot=snapshot,
+                figures=figures, best=is_best, last=last, way=update.way, snapshot=snapshot,
             )  # fmt: skip
     except Exception as error:
         _explain(error, feed, world)

@@ -155,6 +155,13 @@ class Update:
             return None
         return Short(Replay(self._found, self.model), Direct(self.optimizer))
 
+    @property
+    def way(self) -> str:
+        """How steps are made, in words; "" where nothing else than as they are written was tried."""
+        if self.short is None:
+            return ""
+        return "replayed" if self.short.replay.running else self.short.replay.why
+
     @cached_property
     def parameters(self) -> list[nn.Parameter]:
         return list(self.model.parameters())

@@ -270,7 +270,8 @@ class Recorder:
             line = {"kind": "epoch", "epoch": moment.epoch + 1, "step": moment.step, **moment.figures}
             self.chart.append({**line, "lr": moment.lr, "best": moment.best})
             now = time.monotonic()
-            self.clock.append({"epoch": moment.epoch + 1, "seconds": round(now - self.epoch_began, 3)})
+            line = {"epoch": moment.epoch + 1, "seconds": round(now - self.epoch_began, 3)}
+            self.clock.append(line | ({"steps": moment.way} if moment.way else {}))
             self.epoch_began = now
             self.hashes.take(moment.epoch + 1, moment.step, moment.snapshot, last=moment.last)
         if time.monotonic() - self.saved_at >= self.checkpoint_s:
