@@ -65,7 +65,8 @@ def tables(found: Found, loads: dict[str, float], tools: Sequence[str]) -> list[
         losses.rows.append([title, str(first["steps"]), before, *(DASH if v is None else f"{v:.3f}" for v in after)])
     wall = times("Milliseconds a step, by the clock", "ms", found, tools, loads)
     cpu = times("Milliseconds a step, of all cores' time", "cpu_ms", found, tools, loads)
-    return [wall, cpu, rates, losses, _chosen(found), compared(found)]
+    first_epoch = times("Seconds from the call to the end of the first epoch", "first_epoch_s", found, tools, loads)
+    return [wall, cpu, rates, first_epoch, losses, _chosen(found), compared(found)]
 
 
 def times(title: str, key: str, found: Found, tools: Sequence[str], loads: dict[str, float]) -> Figures:

@@ -25,7 +25,8 @@ def train(job: Job, precision: str | None) -> Trained:
     settings: dict[str, Any] = dict(job.rows.glia) or {"data": job.tensors()}
     settings |= {"precision": precision} if precision else {}
     settings |= {"batch_size": job.batch} if job.batch else {}
-    settings |= {"optimizer": "adam", "lr": job.rate} if job.rate else {}
+    # As many epochs as the others make: it would end sooner where nothing is gained.
+    settings |= {"optimizer": "adam", "lr": job.rate, "patience": 0} if job.rate else {}
     settings |= {"step": glia.next_token()} if job.work.tokens else {}
     run = glia.train(model=network, epochs=job.epochs, runs=job.folder, begin=begin, **settings)
     made = run.recipe.train
