@@ -154,6 +154,17 @@ def at_once() -> Iterator[None]:
 
 
 _hearing = threading.Event()
+_masks = threading.local()
+
+
+def _hold() -> None:
+    """Before a fork: until the child is deaf, its parent would hear what is sent to it, through the same pipe."""
+    _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS) if _hearing.is_set() else None
+
+
+def _let() -> None:
+    if _masks.before is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _masks.before)
 
 
 def _deaf() -> None:
@@ -165,10 +176,11 @@ def _deaf() -> None:
         signal.set_wakeup_fd(-1)
         for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
+    _let()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_deaf)
+    os.register_at_fork(before=_hold, after_in_parent=_let, after_in_child=_deaf)
 
 
 @contextmanager

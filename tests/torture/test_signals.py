@@ -76,6 +76,27 @@ def test_what_all_processes_get_is_one_signal() -> None:
     assert answer.stdout.splitlines()[1:] == ["alive True True", "-15"]
 
 
+BORN = """
+import os, signal, time
+os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGINT))
+from glia.workbench.halt import stop_on_signal
+told = []
+with stop_on_signal(told.append) as stop, stop.between_steps():
+    worker = os.fork()
+    if not worker:
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
+    time.sleep(0.5)
+    print(code, told, stop.asked)
+"""
+
+
+def test_a_signal_to_a_worker_that_is_being_born_is_not_the_runs() -> None:
+    """In the first moment of a fork the pipe on which signals are heard is its parent's still."""
+    answer = subprocess.run([sys.executable, "-c", BORN], capture_output=True, text=True, check=False, timeout=60)
+    assert (answer.stdout, answer.stderr) == ("0 [] False\n", "")
+
+
 def test_ctrl_c_in_the_preparation_is_one_line(tmp_path: Path) -> None:
     """A pipe that nobody writes to stands for a source that takes long."""
     source = tmp_path / "rows.csv"
