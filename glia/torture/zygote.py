@@ -5,6 +5,7 @@ Nothing is computed here before a fork: OpenMP's threads do not survive one, and
 Run as ``python -m glia.torture.zygote``: a JSON object a line on standard input, and one a line back.
 """
 
+import gc
 import importlib
 import json
 import multiprocessing
@@ -203,6 +204,8 @@ def main() -> None:
     """Answer lives until standard input ends."""
     for slow in ("glia.workbench.train", "torch._dynamo"):  # the second is what torch's optimisers import, in seconds
         importlib.import_module(slow)
+    gc.collect()
+    gc.freeze()  # or each life would walk, and so copy, all that was imported
     for line in sys.stdin:
         asked = json.loads(line)
         importlib.import_module(asked["call"].partition(":")[0])
