@@ -70,12 +70,7 @@ class Batches:
         share: which of so many rows of each batch are wanted, where several processes divide it; all, if not given.
         Rows are cut into `steps(batch_size)` parts whose sizes differ by at most one, so that no batch is tiny.
         """
-        generator = torch.Generator().manual_seed(mix(seed, "order", epoch))
-        order = torch.randperm(len(self), generator=generator)
-        parts = order.tensor_split(self.steps(batch_size))
-        if self.lengths is not None:
-            parts = _by_length(order, self.lengths, self.steps(batch_size), generator)
-        parts = parts[start:]
+        parts = self.order(seed, epoch, batch_size)[start:]
         if self.augment is None and not self.workers and isinstance(self.inputs, Tensor) and share is slice:
             return self._gathered(parts)
 
@@ -88,6 +83,14 @@ class Batches:
             return Batch(inputs, targets, index)
 
         return _ahead(make, parts, self.workers)
+
+    def order(self, seed: int, epoch: int, batch_size: int) -> tuple[Tensor, ...]:
+        """Which rows each batch of one epoch holds."""
+        generator = torch.Generator().manual_seed(mix(seed, "order", epoch))
+        order = torch.randperm(len(self), generator=generator)
+        if self.lengths is not None:
+            return _by_length(order, self.lengths, self.steps(batch_size), generator)
+        return order.tensor_split(self.steps(batch_size))
 
     def ordered(self, batch_size: int, share: Callable[[int], slice] = slice) -> Iterator[Batch]:
         """The rows unchanged, for validation and test: as they stand, but for rows of unequal lengths, which come the

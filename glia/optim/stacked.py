@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+VECTOR = 64  # numbers; a multiple of what vectors of any processor hold
 _OWN = ("params", "lr", "weight_decay", "lr_scale", "initial_lr", "param_names", "fused", "foreach")  # may differ
 _PLAIN = {"amsgrad": False, "maximize": False, "capturable": False, "differentiable": False, "dampening": 0}
 
@@ -34,8 +35,8 @@ def unlike(optimizers: Sequence[Optimizer]) -> str | None:
 class Stacked:
     """The optimizers of K networks as one, over weights (K, P), a row for each, the parameters one after the other.
 
-    Every step is torch's own fused kernel, called once for all that have the same rate and decay, parameter by
-    parameter (at its end the kernel rounds otherwise): each row changes as it would by itself, to the last bit.
+    Every step is torch's own fused kernel, called once for all that have the same rate and decay: each row changes as
+    it would by itself, to the last bit.
     optimizers: one for each network, see `unlike`. parameters: of each network those that lie in its row, in order.
     """
 
@@ -97,19 +98,31 @@ class Stacked:
     def _hold(self, held: list[Tensor]) -> None:
         """Weights, gradients and state, each (K, P), and every row's share of them a parameter."""
         self.held = held
-        self.parts = [[row.split(self.sizes) for row in one.unbind()] for one in held]
         self._plan()
 
     def _plan(self) -> None:
-        """Which parameters of which rows go together, as they have the same rate and decay."""
-        alike: dict[tuple[float, float], list[tuple[int, int]]] = {}
+        """Which parts of which rows go together, as they have the same rate and decay."""
+        alike: dict[tuple[float, float], list[tuple[int, slice]]] = {}
         for row, (rates, decays) in enumerate(zip(self.rates, self.decays, strict=True)):
-            for place, pair in enumerate(zip(rates, decays, strict=True)):
-                alike.setdefault(pair, []).append((row, place))
+            for pair, part in _runs(list(zip(rates, decays, strict=True)), self.sizes):
+                alike.setdefault(pair, []).append((row, part))
         self.calls = [
-            ([[one[row][place] for row, place in places] for one in self.parts], *pair)
-            for pair, places in alike.items()
+            ([[one[row, part] for row, part in places] for one in self.held], *pair) for pair, places in alike.items()
         ]
+
+
+def _runs(pairs: Sequence[tuple[float, float]], sizes: Sequence[int]) -> list[tuple[tuple[float, float], slice]]:
+    """Neighbours that the kernel may take as one: it rounds the last numbers of a parameter, those that fill no vector
+    of the processor, otherwise than the rest.
+    """
+    found: list[tuple[tuple[float, float], slice]] = []
+    begin = end = 0
+    for place, (pair, size) in enumerate(zip(pairs, sizes, strict=True)):
+        end += size
+        if place + 1 == len(sizes) or pairs[place + 1] != pair or size % VECTOR:
+            found.append((pair, slice(begin, end)))
+            begin = end
+    return found
 
 
 def _groups(optimizer: Optimizer, parameters: Sequence[Tensor]) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from glia.training.stacked import Apart, Given, Stack
 from glia.training.stall import beat
 from glia.training.update import Progress, Update, rows_of, seed_noise
 
+GATHERED = 16  # batches
 EMPTY = 0.25  # share of the rows of a stack that may be of members which have ended, before the others are moved up
 
 
@@ -90,15 +91,15 @@ class Abreast:
         return (Given.each([moved(batch, self.device) for batch in batches]) for batches in zip(*each, strict=True))
 
     def _gathered(self, train: Batches, orders: Sequence[int], epoch: int) -> Iterator[Given]:
-        """The same from tensors, the rows of all members at once."""
-        places = torch.arange(len(train))
-        numbers = Batches(places, places, places)
-        each = (numbers.epoch(order, epoch, self.plan.feed.batch_size) for order in orders)
-        for parts in zip(*each, strict=True):
-            index = torch.stack([part.inputs for part in parts])
-            batch = train.at(index.flatten())
-            inputs, targets = (part.unflatten(0, index.shape) for part in (batch.inputs, batch.targets))
-            yield Given.own(moved(Batch(inputs, targets, index), self.device), index.shape[1])
+        """The same from tensors, the rows of all members and of some batches at once."""
+        parts = list(zip(*(train.order(one, epoch, self.plan.feed.batch_size) for one in orders), strict=True))
+        for first in range(0, len(parts), GATHERED):
+            some = parts[first : first + GATHERED]
+            batch = train.at(torch.cat([one for step in some for one in step]))
+            sizes = [len(step) * len(step[0]) for step in some]
+            for rows in zip(*(part.split(sizes) for part in batch), strict=True):
+                shaped = (part.unflatten(0, (len(orders), -1)) for part in rows)
+                yield Given.own(moved(Batch(*shaped), self.device), len(rows[0]) // len(orders))
 
     def _learn(self, epoch: int) -> list[dict[str, float]]:
         """One epoch of steps; the training figures of each member."""

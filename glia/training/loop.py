@@ -21,7 +21,7 @@ from glia.optim.build import build as build_optimizer
 from glia.optim.layout import guard
 from glia.optim.schedules import Schedule
 from glia.seed import mix
-from glia.training.best import Best
+from glia.training.best import Best, rises
 from glia.training.feed import Feed, moved
 from glia.training.nonfinite import NonFinite
 from glia.training.numbers import Numbers
@@ -109,7 +109,7 @@ def fit(
     feed = feed.on_train() if getattr(step, "valid_on_train", False) else feed
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     metric = getattr(step, "metric", None)
-    best = Best(monitor if feed.valid is not None else "train_loss", patience, higher_is_better=_rises(monitor, metric))
+    best = Best(monitor if feed.valid is not None else "train_loss", patience, higher_is_better=rises(monitor, metric))
     if not callable(clip):
         clip = clipping.build("norm", model, clip) if clip else None
     numbers = Numbers(precision, products)
@@ -188,8 +188,3 @@ def _timed(batches: Iterator[Any], size: int) -> Iterator[tuple[list[Any], float
     while group := list(islice(batches, size)):
         yield group, perf_counter() - asked
         asked = perf_counter()
-
-
-def _rises(monitor: str, metric: Any) -> bool:
-    """Is more of the monitored figure better? Of losses less is."""
-    return not monitor.endswith("_loss") and (metric is None or metric.higher_is_better)

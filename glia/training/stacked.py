@@ -7,29 +7,31 @@ is recorded for each shape of batch and replayed.
 import copy
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 from torch.utils import _pytree as pytree
 
 from glia.training.nonfinite import running_figures
+from glia.training.recorded import Call, record
 from glia.training.steps import Step
 from glia.training.update import as_outcome, rows_of
 
 NEAR = 1e-4  # share of a gradient's norm that passes side by side and alone may differ by
 TRACES = 8  # shapes of batches that are recorded; more are run as they come
+AFTER = 50  # passes, before one is recorded: that takes as long as they gain by it
 _SAID = {  # what torch says, and what it means
     "random operation": "each network draws random numbers (dropout): side by side they would be others than alone",
     "data-dependent control flow": "the network or its loss asks for the value of a tensor",
     ".item()": "the network or its loss asks for the value of a tensor",
 }
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _RULE = re.compile(r"batching rule (?:is )?(?:not implemented )?for \W*(?:aten::)?(\w+)", re.IGNORECASE)
 
 
@@ -115,15 +117,19 @@ class Stack:
     ):
         self.models, self.randomness, self.why_not_traced = models, randomness, ""
         self.program = _Program(models[0], step, l1)
-        self._traces: dict[Any, tuple[Callable[..., list[Tensor]], int]] = {}
+        self._traces: dict[Any, tuple[Call, int]] = {}
+        self._asked: dict[Any, int] = {}
         if any(is_lazy(tensor) for tensor in (*models[0].parameters(), *models[0].buffers())):
             raise Apart("the first batch makes weights of the network (lazy layers)")
+        if any(getattr(part, name) for model in models for part in model.modules() for name in _HOOKS):
+            raise Apart("the network has hooks, which would see many at once, or nothing")
         held = [dict(model.named_parameters()) | dict(model.named_buffers()) for model in models]
         shapes = [{name: (t.shape, t.dtype, t.device, t.requires_grad) for name, t in one.items()} for one in held]
         if any(one != shapes[0] for one in shapes):
             raise Apart("the networks differ in their shapes")
-        given = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        given = {id(p): number for number, group in enumerate(optimizer.param_groups) for p in group["params"]}
         learnt = [name for name, p in models[0].named_parameters() if p.requires_grad and id(p) in given]
+        learnt.sort(key=lambda name: given[id(held[0][name])])  # groups side by side: their steps are fewer calls
         if len({(held[0][name].dtype, held[0][name].device) for name in learnt}) != 1:
             raise Apart("the weights are of different number formats or on different devices, or there are none")
         written = self._probe(held[0], learnt, first.of(0))
@@ -172,7 +178,8 @@ class Stack:
         """
         outs = self._run(given, check=check)
         figures, gradients = outs[: -len(self.names)], outs[-len(self.names) :]
-        torch.cat([gradient.reshape(len(gradient), -1) for gradient in gradients], 1, out=self.gradients)
+        with torch.no_grad():
+            torch._foreach_copy_(self.gradient_views, gradients)
         return [figure.tolist() for figure in figures]
 
     def score(self, given: Given) -> tuple[int, list[list[float]]]:
@@ -239,7 +246,10 @@ class Stack:
     def _run(self, given: Given, *, check: bool = False) -> list[Tensor]:
         key = (self.program.training, given.key)
         if key not in self._traces and not self.why_not_traced and len(self._traces) < TRACES:
-            self._record(key, given)
+            self._asked[key] = self._asked.get(key, 0) + 1
+            if self._asked[key] > AFTER:
+                self._record(key, given)
+                check = True
         if key not in self._traces:
             return self._pass(self.views, list(self.own.values()), given.leaves, given)
         if check:
@@ -260,12 +270,12 @@ class Stack:
     def _record(self, key: Any, given: Given) -> None:
         """Recording really computes, and changes the buffers that it is given."""
 
-        def flat(views: list[Tensor], own: list[Tensor], leaves: list[Tensor]) -> list[Tensor]:
+        def flat(views: _Many, own: _Many, leaves: _Many) -> list[Tensor]:
             return self._pass(views, own, leaves, given)
 
         noise = torch.default_generator.get_state()
         try:
-            call = make_fx(flat)(self.views, self._own(), list(given.leaves))
+            call = record(flat, self.views, self._own(), given.leaves)
             self._traces[key] = (call, self.program.rows)
         except Exception as error:  # whatever torch cannot record is run as it is
             self.why_not_traced = _line(error)
@@ -279,9 +289,11 @@ class Stack:
         """Each weight (K, *shape) as a part of `weights`; `running`: batch norm's figures, which a step may spoil."""
         names = running_figures(self.models[0])
         self.running = [held for name, held in self.own.items() if name in names]
-        parts = self.weights.split(self.sizes, 1)
-        self.views = [part.unflatten(1, shape or (1,)) for part, shape in zip(parts, self.shapes, strict=True)]
-        self.views = [view if shape else view.squeeze(1) for view, shape in zip(self.views, self.shapes, strict=True)]
+        self.views, self.gradient_views = self._parts(self.weights), self._parts(self.gradients)
+
+    def _parts(self, rows: Tensor) -> list[Tensor]:
+        pairs = zip(rows.split(self.sizes, 1), self.shapes, strict=True)
+        return [part.unflatten(1, shape) if shape else part.squeeze(1) for part, shape in pairs]
 
 
 def _inner(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -15,12 +15,19 @@ from glia.errors import GliaError
 from glia.optim import schedules
 from glia.optim.build import build
 from glia.seed import mix
+from glia.training import stacked
 from glia.training.loop import fit
 from glia.training.many import fit_many
 from glia.training.members import Many
 from glia.training.nonfinite import NonFinite
 
 ROWS = 90
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short runs are to be recorded too."""
+    monkeypatch.setattr(stacked, "AFTER", 3)
 
 
 def problem(rows: int = ROWS, **more: Any) -> Batches:
@@ -244,7 +251,13 @@ def test_other_reasons_to_go_one_by_one() -> None:
         size = next(sizes)
         return nn.Sequential(nn.Linear(6, size), nn.ReLU(), nn.Linear(size, 2))
 
+    def watched(seed: int) -> nn.Module:
+        model = mlp(seed)
+        model.register_forward_hook(lambda *given: None)
+        return model
+
     for make, data, name, why in (
+        (watched, rows, "adam", "hooks"),
         (mlp, loader, "adam", "one order of rows"),
         (mlp, rows, "rmsprop", "RMSprop"),
         (uneven, rows, "adam", "shapes"),
@@ -287,7 +300,7 @@ def test_members_can_be_dropped() -> None:
 
 
 def test_a_pass_that_cannot_be_recorded_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glia.training.stacked.make_fx", lambda function: 1 / 0)
+    monkeypatch.setattr("glia.training.stacked.record", lambda *given: 1 / 0)
     data = (problem(), problem(40))
     many = fit_many(mlp, data, settings(), epochs=3)
     assert many.together
@@ -296,18 +309,13 @@ def test_a_pass_that_cannot_be_recorded_runs_as_it_is(monkeypatch: pytest.Monkey
 
 def test_a_recorded_pass_that_is_wrong_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the beginning of each epoch what was recorded is compared with a new pass."""
-    from glia.training import stacked
+    record = stacked.record
 
-    record = stacked.make_fx
+    def wrong(*given: Any) -> Any:
+        call = record(*given)
+        return lambda *now: [2 * tensor for tensor in call(*now)]
 
-    def wrong(function: Any) -> Any:
-        def recorded(*given: Any) -> Any:
-            call = record(function)(*given)
-            return lambda *now: [2 * tensor for tensor in call(*now)]
-
-        return recorded
-
-    monkeypatch.setattr(stacked, "make_fx", wrong)
+    monkeypatch.setattr(stacked, "record", wrong)
     data = (problem(), problem(40))
     many = fit_many(with_batch_norm, data, settings(), epochs=3)
     assert many.together
