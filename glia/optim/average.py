@@ -47,17 +47,23 @@ class Average:
         named = {name: p for name, p in model.named_parameters() if p.is_floating_point()}
         self.names, self._live = list(named), list(named.values())
         self._mean = [_exact(p.detach()).clone(memory_format=torch.preserve_format) for p in self._live]
+        self._as_they_are = all(_exact(p) is p for p in self._live)
         self.updates = 0
         self._inside = False
 
-    @torch.no_grad()
     def update(self) -> None:
         """Take in the weights as they are now; after each optimizer step."""
         if self._inside:
             raise RuntimeError("Average.update() inside applied(): the live weights are the averaged ones")
         share = 1.0 - self.decay(self.updates)
-        if self._mean:
-            torch._foreach_lerp_(self._mean, [_exact(p) for p in self._live], share)
+        before = torch.is_grad_enabled()
+        torch._C._set_grad_enabled(False)  # a context manager takes half as long as the sum itself
+        try:
+            if self._mean:
+                live = self._live if self._as_they_are else [_exact(p) for p in self._live]
+                torch._foreach_lerp_(self._mean, live, share)
+        finally:
+            torch._C._set_grad_enabled(before)
         self.updates += 1
 
     @contextmanager
