@@ -28,6 +28,7 @@ COLOURS = {
     "forward": "cyan",
     "loss": "blue",
     "backward": "magenta",
+    "replayed": "blue",
     "optimiser": "green",
     "rest": "dim",
     "logging": "dim",

@@ -17,7 +17,7 @@ WIDTH, HIGH, GAP = 1060.0, 30.0, 2.0
 DEEPEST = 8
 NARROWEST, WORDY = 1.2, 34.0  # pixels of a box that is drawn, and of one with text
 LETTER = 7.0
-COLOURS = {"data": "s7", "forward": "s1", "loss": "s5", "backward": "s4", "optimiser": "s3"}
+COLOURS = {"data": "s7", "forward": "s1", "loss": "s5", "backward": "s4", "replayed": "s8", "optimiser": "s3"}
 Direction = Literal["forward", "backward"]
 
 
@@ -53,7 +53,7 @@ def draw(found: "Profile") -> Markup:
 def _boxes(found: "Profile") -> Iterator[Box]:
     x = 0.0
     # As the seconds on copies are not quite those of the live steps, modules share out what their phase took there.
-    order = ["data", "forward", "loss", "backward", "optimiser"]
+    order = ["data", "forward", "loss", "backward", "replayed", "optimiser"]
     shares = found.shares
     for phase in [*order, *(name for name in shares if name not in order)]:
         if phase not in shares:

@@ -17,7 +17,6 @@ from glia.profiling.trials import (
     LOOKS,
     MOST_ROUNDS,
     ROUNDS,
-    WARM,
     Budget,
     Timing,
     Trial,
@@ -26,7 +25,7 @@ from glia.profiling.trials import (
     compare,
     told,
 )
-from glia.profiling.work import Change, Rig, Work
+from glia.profiling.work import WARM, Change, Rig, Work
 from glia.vitals.fair import FairClock
 from glia.vitals.tape import leaves, mapped
 

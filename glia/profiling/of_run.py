@@ -3,8 +3,8 @@ does beside. Nothing is written into the run.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -21,19 +21,22 @@ from glia.errors import GliaError
 from glia.optim import clip
 from glia.optim.average import Average
 from glia.profiling.trials import Budget
-from glia.profiling.work import NOTHING, Work, on_device
+from glia.profiling.work import NOTHING, Rig, Stepper, Work, on_device
+from glia.replay.replay import Replay
 from glia.runs.folder import RunFolder
+from glia.training import loop
 from glia.training.feed import Feed
 from glia.training.numbers import Numbers
-from glia.training.update import as_outcome, l1_norm
-from glia.vitals.timeline import CAPTURED, Timeline
+from glia.training.update import Progress, Update, as_outcome, l1_norm
+from glia.vitals.timeline import CAPTURED, SETTLE, Timeline
 from glia.workbench import pretrained
 from glia.workbench.checkup import Checkup
 from glia.workbench.prepare import prepare
-from glia.workbench.session import Recorder, Session
+from glia.workbench.session import Recorder, Session, chart_rhythm
 from glia.workbench.train import beside
 
 SECONDS, LEAST_STEPS = 5.0, 30  # of training that are timed, where nothing else was said
+ENOUGH = 5000  # steps that a run has at least while it is watched
 MEMORY = "in memory>"  # how the recipe ends the name of data that were no file
 
 
@@ -69,13 +72,27 @@ def session_of(
 
 def watch_run(session: Session, steps: int | None, seconds: float | None) -> Timeline:
     """Train it for some steps, with its chart, its checkpoints and its doctor, in a folder that is gone afterwards."""
-    timeline = Timeline(capture=False, marked=True)
+    if session.total_steps() < ENOUGH:  # a short run goes on for longer, at other rates but in the same time a step
+        longer = session.recipe.updated(epochs=math.ceil(ENOUGH / session.steps_per_epoch), patience=0)
+        session = replace(session, recipe=longer)
+    # Whoever listens to modules keeps steps from being replayed: first it is seen whether they are.
+    replays: list[Replay] = []
+    light = Timeline(capture=False, marked=True, deep=False)
+    light.ready = lambda: bool(replays) and replays[-1].running
+    _watch(session, light, steps, seconds, replays)
+    if light.steps:
+        return light
+    deep = Timeline(capture=False, marked=True)
+    _watch(session, deep, steps, seconds, None)
+    return deep
+
+
+def _watch(
+    session: Session, timeline: Timeline, steps: int | None, seconds: float | None, replays: list[Replay] | None
+) -> None:
+    """replays: is given those that make steps; where there are none, or they gave up, watching ends."""
     budget = Budget(SECONDS if seconds is None else seconds)
     least = LEAST_STEPS if steps is None and seconds is None else 1
-    wanted = max(2 * LEAST_STEPS, steps or 0)
-    if session.total_steps() < wanted:  # a short run goes on for longer, at other rates but in the same time a step
-        longer = session.recipe.updated(epochs=math.ceil(wanted / session.steps_per_epoch), patience=0)
-        session = replace(session, recipe=longer)
     with TemporaryDirectory(prefix="glia-profile-") as place, ExitStack() as stack:
         folder = RunFolder.create(Path(place), "run")
         checkup = None
@@ -85,6 +102,11 @@ def watch_run(session: Session, steps: int | None, seconds: float | None) -> Tim
             stack.enter_context(checkup.watching(folder, None))
             _timed(checkup, timeline)
         stack.enter_context(timeline.watching())
+        if replays is not None:
+            stack.enter_context(_noted(replays))
+            stack.enter_context(timeline.hearing(Replay, "__call__", "replayed"))
+        stack.enter_context(timeline.hearing(loop, "validate", "evaluation"))
+        stack.enter_context(timeline.hearing(Update, "_clipped_norm", "optimiser"))
         recorder = stack.enter_context(closing(Recorder(folder.path, session, None)))
         moments = stack.enter_context(closing(session.moments(None)))
         for moment in moments:
@@ -96,10 +118,28 @@ def watch_run(session: Session, steps: int | None, seconds: float | None) -> Tim
             if checkup is not None:
                 with timeline.span("doctor"):
                     checkup.watch(moment)
-            enough = budget.left <= 0 if steps is None else timeline.count >= steps
-            if moment.last or (enough and timeline.count >= least):
+            if replays is not None and (not replays or replays[-1].why):
                 break
-    return timeline
+            counted = len(timeline.steps)
+            enough = budget.left <= 0 if steps is None else counted >= steps - SETTLE
+            if moment.last or (enough and counted >= least):
+                break
+
+
+@contextmanager
+def _noted(replays: list[Replay]) -> Iterator[None]:
+    """Replays that are made inside the block."""
+    original = Replay.__init__
+
+    def init(replay: Replay, *args: Any, **kwargs: Any) -> None:
+        original(replay, *args, **kwargs)
+        replays.append(replay)
+
+    Replay.__init__ = init  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        Replay.__init__ = original  # type: ignore[method-assign]
 
 
 def _timed(checkup: Checkup, timeline: Timeline) -> None:
@@ -148,10 +188,26 @@ def work_of(session: Session) -> Work:
             raise ValueError(f"there are no {times * rows} rows")
         return batches(times * rows)
 
-    rows = session.feed.batch_size
+    def stepper(rig: Rig) -> Stepper:
+        """Steps as the loop makes them."""
+        half = precision == "bfloat16" or rig.change.autocast
+        average = Average(rig.models[0], train.ema) if train.ema else None
+        clipped = clip.build(train.clip_by, rig.models[0], train.clip) if train.clip else None
+        update = Update(
+            rig.models[0], session.step, rig.optimizers[0], None, average, clipped, train.l1,
+            Numbers("bfloat16" if half else "float32", numbers.products), train.seed, rhythm, device,
+        )  # fmt: skip
+        at = Progress(base_lr=float(train.lr))
+
+        def settled() -> bool:
+            return update.short is None or bool(update.short.replay.why) or update.short.replay.running
+
+        return Stepper(lambda group: update(group, at), settled)
+
+    rows, rhythm = session.feed.batch_size, chart_rhythm(session.total_steps())
     usual = replace(NOTHING, contexts=(numbers.step,))
     return Work(
         [session.model], batches(rows), rows, loss, optimizers, clipping, average,
         larger if isinstance(session.data.train, Batches) else None, train.accumulate, half=precision == "bfloat16",
-        onednn=numbers.products == "onednn", usual=usual, settings=True,
+        onednn=numbers.products == "onednn", usual=usual, stepper=stepper, settings=True,
     )  # fmt: skip

@@ -206,6 +206,8 @@ def _begun(name: str, kind: str, timeline: Timeline, seconds: float) -> Profile:
             f"other programs had the cores for {100 * timeline.busy:.0f} % of the time: that is counted nowhere, but "
             "trials of threads and workers mean little now"
         )
+    if "replayed" in phases:
+        made.notes.append("forward and backward are replayed as one; modules are of the step as it is written")
     if timeline.compiled:
         made.notes.append("the network is compiled or wrapped: modules and trials are of the plain one inside")
     if device == "cuda":
@@ -220,11 +222,13 @@ def _look(made: Profile, work: Work, timeline: Timeline, budget: float, tell: Te
             tell("timing the modules")
             rig = Rig(work)
             turn = turn_of(rig)
-            turn(2)
+            with rig.within():
+                rig.settle()
             made.rows, made.device, made.threads = work.rows, str(rig.device), torch.get_num_threads()
-            made.memory = replace(made.memory, **memory_of(rig))
-            made.parts = seconds_by_module(rig, METERED)
             made.compute = median(turn(1) for _ in range(2 * METERED))
+            with rig.within():
+                made.memory = replace(made.memory, **memory_of(rig))
+                made.parts = seconds_by_module(rig, METERED)
             made.flops, counted = flops_of(Rig(work))
             for part, same in zip(_all(made.parts), _all(counted), strict=True):
                 part.flops = same.own

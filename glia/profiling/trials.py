@@ -10,12 +10,11 @@ from statistics import median, quantiles
 import torch
 from torch import Tensor
 
-from glia.profiling.work import SEED, Change, Rig, Work
+from glia.profiling.work import SEED, WARM, Change, Rig, Work
 from glia.vitals.fair import FairClock
 
 BLOCK_S = 0.03  # a turn takes about so long
 LOOKS, ROUNDS, MOST_ROUNDS = 3, 9, 25  # turns each, at first and of what seems to help
-WARM = 2  # steps before anything is timed
 STEP, LATE = "a step", "there was no time left to try it"
 COMPARED = 5  # steps after which numbers are compared
 GAIN = 1.02  # times faster from which a change is worth a second look
@@ -138,9 +137,9 @@ class Trials:
         self.work, self.seconds, self.tell = work, seconds, tell
         with aside():
             self.base = Rig(work)
-            warm = turn_of(self.base)
-            warm(WARM)
-            self.step_s = warm(WARM) / WARM
+            with self.base.within():
+                self.base.settle()
+            self.step_s = turn_of(self.base)(WARM) / WARM
             self.steps = max(1, round(BLOCK_S / max(self.step_s, 1e-6)))
             self.known = numbers(work, None)
 
@@ -162,8 +161,11 @@ class Trials:
         try:
             with aside():
                 rig = Rig(self.work, change)
-                turn = turn_of(rig)
-                cold = turn(WARM)
+                turn, clock = turn_of(rig), FairClock()
+                began = clock()
+                with rig.within():
+                    rig.settle()
+                cold = clock() - began
                 base, timing = turn_of(self.base), Timing()
                 times = change.rows / self.work.usual.rows
                 slow = turn(1) > SLOW * times * self.step_s

@@ -12,6 +12,7 @@ SAID = {
     "forward": "the network's answer",
     "loss": "from the answer to the loss",
     "backward": "gradients",
+    "replayed": "forward and backward, as one row of calls",
     "optimiser": "step, clearing, clipping",
     "rest": "logging, metrics, batches cut by hand",
     "logging": "chart, hashes, checkpoints",

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,12 @@ from torch.optim import Optimizer
 from glia.training.feed import moved
 from glia.vitals.bench import Bench, weights_of
 from glia.vitals.capture import OptimizerCopy, copied
+from glia.vitals.fair import FairClock
 from glia.vitals.tape import Call, mapped
 
 Loss = Callable[[Sequence[nn.Module], Any], Tensor]
 SEED = 20_000
+WARM, SETTLED_S = 2, 3.0  # steps before anything is timed; seconds after which they are taken as they are
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,13 @@ class Change:
 NOTHING = Change("as it is", "")
 
 
+class Stepper(NamedTuple):
+    """Makes a step of some batches; says whether it makes them by now as it will go on to."""
+
+    step: Callable[[list[Any]], Any]
+    settled: Callable[[], bool]
+
+
 @dataclass
 class Work:
     """What a rig is built from.
@@ -73,7 +82,8 @@ class Work:
     pass and the step (clipping), and after it (averages), for the models in use.
     larger: batches of so many times the rows, or None where rows cannot be put together.
     half, onednn, anomaly: autocast, products by oneDNN, anomaly mode are in use already.
-    usual: the change that the step is as it stands (gradients to zero, ...).
+    usual: the change that the step is as it stands (gradients to zero, ...). stepper: makes whole steps of a rig, where
+    they are made in another way than by `loss`, to the same numbers.
     """
 
     models: list[nn.Module]
@@ -90,6 +100,7 @@ class Work:
     onednn: bool = False
     anomaly: bool = False
     usual: Change = NOTHING
+    stepper: "Callable[[Rig], Stepper] | None" = None
     settings: bool = False  # changes are told as settings of a recipe
 
     @property
@@ -120,6 +131,7 @@ class Rig:
             self.called = [torch.compile(model) for model in self.models]
         self.at = 0
         self.seen = torch.zeros(())
+        self.stepper = work.stepper(self) if work.stepper is not None and not calm else None
 
     def _batches(self) -> list[Any]:
         batches = self.work.batches
@@ -143,14 +155,30 @@ class Rig:
 
     def loss(self) -> Tensor:
         """Of the next batch."""
-        batch = self.batches[self.at % len(self.batches)]
-        self.at += 1
+        batch = self._next()
         half = torch.autocast(self.device.type, torch.bfloat16) if self.change.autocast else nullcontext()
         with half:
             return self.work.loss(self.called, batch)
 
+    def _next(self) -> Any:
+        self.at += 1
+        return self.batches[(self.at - 1) % len(self.batches)]
+
+    def settle(self) -> None:
+        """Make steps until they are made as they will be."""
+        clock = FairClock()
+        until = clock() + SETTLED_S
+        for _ in range(WARM):
+            self.step()
+        while self.stepper is not None and not self.stepper.settled() and clock() < until:
+            self.step()
+        self.wait()
+
     def step(self) -> float:
         """One step; the loss of its last batch where it is read, else NaN."""
+        if self.stepper is not None:
+            self.stepper.step([self._next() for _ in range(self.work.accumulate)])
+            return float("nan")
         first = self.optimizers[0] if self.optimizers else None
         if isinstance(first, torch.optim.LBFGS):
             first.step(self._gradients)

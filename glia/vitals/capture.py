@@ -81,9 +81,9 @@ class Capture:
 class Capturer:
     """Fills a Capture from the events of a run. Whoever calls it guards against its errors and ends it in any case."""
 
-    def __init__(self, most_batches: int = MOST_BATCHES, *, held: bool = True) -> None:
+    def __init__(self, most_batches: int | None = None, *, held: bool = True) -> None:
         """most_batches: that are kept of the first epoch. held: keep rows that are looked at without gradients too."""
-        self.capture, self.most_batches = Capture(), most_batches
+        self.capture, self.most_batches = Capture(), MOST_BATCHES if most_batches is None else most_batches
         self.recorder, self.after = Recorder(), Recorder()
         self.recording: Recorder | None = None  # the one that is pushed
         self.where: dict[int, tuple[int, str]] = {}

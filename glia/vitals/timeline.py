@@ -24,7 +24,18 @@ from glia.vitals.capture import Capturer, unwrapped
 from glia.vitals.fair import FairClock
 from glia.vitals.listen import Enough
 
-PHASES = ("data", "forward", "loss", "backward", "optimiser", "rest", "evaluation", "logging", "doctor")
+PHASES = (
+    "data",
+    "forward",
+    "loss",
+    "backward",
+    "replayed",
+    "optimiser",
+    "rest",
+    "evaluation",
+    "logging",
+    "doctor",
+)
 SETTLE = 3  # first steps that are not counted: allocators, caches, workers that start
 CAPTURED = 8  # batches that are kept
 MOST_STEPS = 4096  # steps that are kept, at equal distances over the run
@@ -36,10 +47,12 @@ class Timeline:
 
     steps: seconds by phase (in the order of PHASES), a tuple a step. whole: seconds a step, where nothing waits for
     the GPU. marked: the loop says itself where a step ends, by `cut`; otherwise the first optimiser that steps does.
+    deep: calls of modules and backward passes are heard; steps that are replayed are not replayed then.
     """
 
-    def __init__(self, *, capture: bool = True, marked: bool = False):
-        self.thread, self.marked = threading.get_ident(), marked
+    def __init__(self, *, capture: bool = True, marked: bool = False, deep: bool = True):
+        self.thread, self.marked, self.deep = threading.get_ident(), marked, deep
+        self.ready: Callable[[], bool] = lambda: True  # are steps made by now as most of them will be?
         self.calls = Calls(self._enter, self._leave)
         self.capturer: Capturer | None = Capturer(most_batches=CAPTURED, held=False) if capture else None
         self.enough: Callable[[int], bool] | None = None
@@ -118,7 +131,7 @@ class Timeline:
         capturing = self.capturer is not None and self.capturer.training
         if self.capturer is not None and capturing and len(self.capturer.capture.batches) >= CAPTURED:
             self.capturer.end_epoch()
-        kept = self.steps if self.count > SETTLE and not capturing else self.early
+        kept = self.steps if self.count > SETTLE and not capturing and self.ready() else self.early
         if self._exact or not torch.cuda.is_initialized():
             if self.count % self.stride == 0:
                 kept.append(taken)
@@ -189,6 +202,12 @@ class Timeline:
             return timed
 
         return make
+
+    @contextmanager
+    def hearing(self, owner: Any, name: str, phase: str) -> Iterator[None]:
+        """A function of our own loop is charged to `phase` inside the block."""
+        with _patched(owner, name, self._timed(phase, "rest", lambda *args, **kwargs: None)):
+            yield
 
     def _beginning(self, original: Any) -> Any:
         """Of an epoch of a loader."""
@@ -277,9 +296,9 @@ class Timeline:
                 watch.callback(handle.remove)
             if torch.cuda.is_available():
                 watch.enter_context(self._reading())
+            back = self._timed("backward", "rest", self._backward)
             for owner, name, make in (
-                (Tensor, "backward", self._timed("backward", "rest", self._backward)),
-                (torch.autograd, "backward", self._timed("backward", "rest", self._backward)),
+                *(((Tensor, "backward", back), (torch.autograd, "backward", back)) if self.deep else ()),
                 (DataLoader, "__iter__", self._beginning),
                 (_BaseDataLoaderIter, "__next__", self._following),
                 (clip_grad, "clip_grad_norm_", self._timed("optimiser", "rest", self._clipping)),
@@ -290,7 +309,7 @@ class Timeline:
             ):
                 watch.enter_context(_patched(owner, name, make))
             watch.callback(self.calls.switch, on=False)
-            self.calls.switch(on=True)
+            self.calls.switch(on=self.deep)
             self._at = self.clock()
             began, kept = perf_counter(), self.clock.kept_waiting()
             try:

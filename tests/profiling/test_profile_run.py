@@ -33,13 +33,22 @@ def test_a_run_is_profiled_and_stays_as_it_is(iris: Path) -> None:
     assert sums(iris) == before
     assert torch.equal(torch.get_rng_state(), drawn)
     assert sum(found.shares.values()) == pytest.approx(1)
-    assert {"data", "forward", "backward", "optimiser", "logging", "doctor"} <= set(found.shares)
+    assert {"data", "optimiser", "logging", "doctor"} <= set(found.shares)
     assert found.steps >= 10 and found.rows and found.flops > 0
     assert found.parts and found.trials
     assert all(trial.change.how for trial in found.trials)
     threads = [trial for trial in found.trials if "thread" in trial.change.name]
     assert all(trial.change.how.startswith("threads=") for trial in threads)
     assert iris.name in found.page()
+
+
+def test_steps_that_are_replayed_are_timed_so(iris: Path) -> None:
+    """Listening to modules would keep them from it."""
+    found = glia.profile(iris, seconds=0.5, trial_seconds=0)
+    assert "replayed" in found.shares and "forward" not in found.shares
+    assert any("replayed as one" in note for note in found.notes)
+    written = sum(part.total for part in found.parts)
+    assert found.compute < written, "the step on copies is the one that the run makes"
 
 
 def test_so_many_steps_are_timed_as_were_asked_for(iris: Path) -> None:
