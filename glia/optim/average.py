@@ -45,7 +45,8 @@ class Average:
             raise GliaError("ema", got=decay, expected="a decay from 0 to below 1")
         self.decay = decay if callable(decay) else exponential(decay)
         named = {name: p for name, p in model.named_parameters() if p.is_floating_point()}
-        self.names, self._live = list(named), list(named.values())
+        self.names = list(named)
+        self._live: list[Tensor] = list(named.values())
         self._mean = [_exact(p.detach()).clone(memory_format=torch.preserve_format) for p in self._live]
         self._as_they_are = all(_exact(p) is p for p in self._live)
         self.updates = 0
