@@ -16,6 +16,7 @@ from glia import disk
 from glia.errors import DamagedError, DiskError, GliaError, nearest
 from glia.recipe import Recipe
 from glia.runs import seals
+from glia.runs.packing import in_one_piece
 from glia.runs.plain import plain_files
 
 DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # such a folder cannot be copied to Windows
@@ -150,8 +151,8 @@ class RunFolder:
         """model/: `parts` as JSON files, each of `weights` as safetensors, one manifest over all."""
         files = {f"{name}.json": json.dumps(part, indent=1).encode() for name, part in parts.items()}
         for name, tensors in weights.items():
-            own = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-            files[f"{name}.safetensors"] = safetensors.torch.save(own)
+            own = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+            files[f"{name}.safetensors"] = in_one_piece(own)
         self.write_folder("model", files)
 
     def load_model(self, weights: str = "best") -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -28,14 +28,15 @@ def save_model(folder: RunFolder, session: Session) -> None:
     if name == "custom":
         network = {"name": None, "class": f"{type(model).__module__}:{type(model).__qualname__}", "options": {}}
     network["parameters"] = sum(p.numel() for p in model.parameters())
-    state = checkpoint.latest(folder.path) or {"model": model.state_dict()}
+    # The weights alone: the rest of a state is several times as large, and must not be held while these are written.
+    last = (checkpoint.latest(folder.path) or {"model": model.state_dict()})["model"]
     parts = {
         "network": network,
         "facts": facts_to_dict(data.facts),
         "task": data.task.to_dict(),
         "reader": {"kind": data.reader.kind, "fitted": data.reader.to_dict()},
     }
-    folder.save_model(parts, {"best": dict(model.state_dict()), "last": state["model"]})
+    folder.save_model(parts, {"best": dict(model.state_dict()), "last": last})
 
 
 def finish(folder: RunFolder, session: Session, tell: Tell) -> None:

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from glia.errors import DamagedError
 from glia.runs import checkpoint
-from glia.runs.packing import pack, unpack
+from glia.runs.packing import in_one_piece, pack, unpack
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 TREES = st.recursive(
@@ -46,6 +47,23 @@ def test_tensors_of_every_kind_come_back_bit_for_bit() -> None:
         return all(same(a, b) for a, b in pairs)
 
     assert same(tree, again) and list(again) == list(tree)
+
+
+def test_the_bytes_are_those_of_the_library() -> None:
+    """Of every kind of number, of none, of one, of names that JSON has to quote; and of views, which it refuses."""
+    kinds = [torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64]
+    kinds += [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+    values = torch.randn(3, 5, generator=torch.Generator().manual_seed(0)).mul(9)
+    tensors = {
+        f'{"zay"[i % 3]}."{i}" \u00e9\n': values.to(kind)[:, i % 4 :].contiguous() for i, kind in enumerate(kinds)
+    }
+    tensors |= {f"one.{kind}": values.to(kind)[1, 2].clone() for kind in kinds} | {"none": torch.empty(0, 2)}
+    assert in_one_piece(tensors) == safetensors.torch.save(tensors)
+    odd = {"complex": values.to(torch.complex64), "plain": values}
+    assert in_one_piece(odd) == safetensors.torch.save(odd)
+    assert in_one_piece({}) == safetensors.torch.save({})
+    views = {"whole": values, "half": values[:2]}
+    assert in_one_piece(views) == safetensors.torch.save({name: view.clone() for name, view in views.items()})
 
 
 def test_what_a_checkpoint_cannot_hold_is_said() -> None:
