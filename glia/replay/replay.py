@@ -162,8 +162,8 @@ class Replay:
             loss, metric, *gradients = row.program.run(*self.weights, *rest, *flat.tensors, *row.program.fixed)
             for place, weight in enumerate(self.weights):
                 made = gradients[place]
-                if made is not None and made.stride() != weight.stride():  # as autograd lays it
-                    gradients[place] = torch.empty_like(weight).copy_(made)
+                if made is not None and made.stride() != weight.stride() and _laid(made) != _laid(weight):
+                    gradients[place] = torch.empty_like(weight).copy_(made)  # as autograd lays it
         finally:
             torch._C._set_grad_enabled(before)
         return Found(loss, metric), gradients
@@ -215,6 +215,11 @@ def _same(ones: Sequence[Tensor | None], others: Sequence[Tensor | None]) -> boo
         if one is None or other is None:
             if one is not other:
                 return False
-        elif (one.dtype, one.stride()) != (other.dtype, other.stride()) or not torch.equal(one, other):
+        elif (one.dtype, _laid(one)) != (other.dtype, _laid(other)) or not torch.equal(one, other):
             return False
     return True
+
+
+def _laid(tensor: Tensor) -> list[int]:
+    """How it lies in memory: its strides, but for those of axes of one place, which nothing hangs on."""
+    return [stride for stride, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1]

@@ -80,6 +80,10 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         ),
         (1, 8, 8),
     ),
+    "one channel, strided": (
+        lambda: nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, CLASSES)),
+        (1, 8, 8),
+    ),
     "gru": (lambda: Sequence(nn.GRU), (5, 4)),
     "transformer": (
         lambda: nn.Sequential(
