@@ -106,12 +106,12 @@ class Abreast:
         self.stack.program.train()
         limits = self._limits()
         rows, sums = 0, list[list[float]]()
-        for number, given in enumerate(self._batches(epoch)):
+        for given in self._batches(epoch):
             beat()
             self._set_rates(epoch)
             if not self.plan.exact:
                 seed_noise(mix(*(member.order for member in self.rows), "step", self.at), self.device)
-            losses, *metrics = self.stack.learn(given, check=number == 0)
+            losses, *metrics = self.stack.learn(given)
             norms = clip_rows(self.stack.gradients, limits).tolist()
             sound = not self.stack.running or all_finite(self.stack.running)
             if not sound or not math.isfinite(sum(losses) + sum(norms)):
@@ -167,13 +167,8 @@ class Abreast:
     def _look(self, epoch: int, figures: list[dict[str, float]]) -> None:
         """Validation where it is due, the best weights, the figures."""
         due = (epoch + 1) % self.plan.valid_every == 0 or epoch + 1 == self.plan.epochs
-        for place, member in enumerate(self.rows):
-            if due and member.going:
-                try:
-                    self.stack.write(place)
-                    self.sounds[place].check(self.at, epoch)
-                except NonFinite as odd:
-                    self._end(place, odd)
+        if due:
+            self._sound(epoch)
         if due:
             seed_noise(mix(self.rows[0].order, "valid", epoch), self.device)
             figures = [{**one, **valid} for one, valid in zip(figures, self._validate(), strict=True)]
@@ -187,6 +182,19 @@ class Abreast:
             lr = self.now[place] * self.optimizers[place].param_groups[0].get("lr_scale", 1.0)
             member.note(epoch, seen, lr, watch.monitor, best=best)
             member.going = not watch.exhausted
+
+    def _sound(self, epoch: int) -> None:
+        """Write the weights out; set members aside where they are not finite."""
+        held = [held for held in (self.stack.weights, *self.stack.own.values()) if held.is_floating_point()]
+        fine = all_finite(held)  # one look at all, as it nearly always is
+        for place, member in enumerate(self.rows):
+            if member.going:
+                self.stack.write(place)
+                try:
+                    if not fine:
+                        self.sounds[place].check(self.at, epoch)
+                except NonFinite as odd:
+                    self._end(place, odd)
 
     def _validate(self) -> list[dict[str, float]]:
         self.stack.program.eval()

@@ -26,6 +26,7 @@ from glia.training.update import as_outcome, rows_of
 NEAR = 1e-4  # share of a gradient's norm that passes side by side and alone may differ by
 TRACES = 8  # shapes of batches that are recorded; more are run as they come
 AFTER = 50  # passes, before one is recorded: that takes as long as they gain by it
+EVERY = 500  # passes that were recorded, after which one is compared with a new one
 _SAID = {  # what torch says, and what it means
     "random operation": "each network draws random numbers (dropout): side by side they would be others than alone",
     "data-dependent control flow": "the network or its loss asks for the value of a tensor",
@@ -171,12 +172,9 @@ class Stack:
             tensors[name].copy_(held[place])
         return model
 
-    def learn(self, given: Given, *, check: bool = False) -> list[list[float]]:
-        """Losses of all networks, then their metrics where there are any; the gradients are in `gradients` after it.
-
-        check: what was recorded is compared with a new run; where they differ, it is not used again.
-        """
-        outs = self._run(given, check=check)
+    def learn(self, given: Given) -> list[list[float]]:
+        """Losses of all networks, then their metrics where there are any; the gradients are in `gradients` after it."""
+        outs = self._run(given)
         figures, gradients = outs[: -len(self.names)], outs[-len(self.names) :]
         with torch.no_grad():
             torch._foreach_copy_(self.gradient_views, gradients)
@@ -243,15 +241,18 @@ class Stack:
             gradients = torch.autograd.grad(figures[0].sum(), weights) if learning else ()
         return [figure.detach() for figure in figures] + list(gradients)
 
-    def _run(self, given: Given, *, check: bool = False) -> list[Tensor]:
+    def _run(self, given: Given) -> list[Tensor]:
+        """A recorded pass where there is one. Now and then it is compared with a new one, to the last bit; where they
+        differ, none is used again.
+        """
         key = (self.program.training, given.key)
-        if key not in self._traces and not self.why_not_traced and len(self._traces) < TRACES:
-            self._asked[key] = self._asked.get(key, 0) + 1
-            if self._asked[key] > AFTER:
-                self._record(key, given)
-                check = True
+        made = self._asked[key] = self._asked.get(key, -1) + 1
+        if made >= AFTER and key not in self._traces and not self.why_not_traced and len(self._traces) < TRACES:
+            self._record(key, given)
+            made = self._asked[key] = AFTER
         if key not in self._traces:
             return self._pass(self.views, list(self.own.values()), given.leaves, given)
+        check = (made - AFTER) % EVERY == 0
         if check:
             noise, own = torch.default_generator.get_state(), self._own()
             expected = self._pass(self.views, own, given.leaves, given)

@@ -307,19 +307,21 @@ def test_a_pass_that_cannot_be_recorded_runs_as_it_is(monkeypatch: pytest.Monkey
     compare(many, mlp, data, epochs=3)
 
 
-def test_a_recorded_pass_that_is_wrong_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the beginning of each epoch what was recorded is compared with a new pass."""
+@pytest.mark.parametrize("good", [0, 5])
+def test_a_recorded_pass_that_is_wrong_is_found_out(good: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was recorded is compared with a new pass before it counts, and again later."""
     record = stacked.record
 
     def wrong(*given: Any) -> Any:
-        call = record(*given)
-        return lambda *now: [2 * tensor for tensor in call(*now)]
+        call, made = record(*given), itertools.count()
+        return lambda *now: [(1 if next(made) < good else 2) * tensor for tensor in call(*now)]
 
     monkeypatch.setattr(stacked, "record", wrong)
+    monkeypatch.setattr(stacked, "EVERY", 1)
     data = (problem(), problem(40))
-    many = fit_many(with_batch_norm, data, settings(), epochs=3)
+    many = fit_many(with_batch_norm, data, settings(), epochs=6)
     assert many.together
-    compare(many, with_batch_norm, data, epochs=3)
+    compare(many, with_batch_norm, data, epochs=6)
 
 
 def test_nothing_global_is_left_changed() -> None:
