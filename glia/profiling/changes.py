@@ -41,7 +41,7 @@ def _candidates(work: Work, rig: Rig) -> Iterator[Change]:
     device = rig.device.type
     half = Change(
         "bfloat16 autocast",
-        'precision="bfloat16"'
+        "precision=bfloat16"
         if work.settings
         else f'with torch.autocast("{device}", torch.bfloat16): the forward pass and the loss',
         autocast=True,
@@ -54,7 +54,7 @@ def _candidates(work: Work, rig: Rig) -> Iterator[Change]:
     products = _products(work, cuda)
     if work.usual.zero:
         yield Change(UNSET, "optimizer.zero_grad(), without set_to_none=False")
-    if work.usual.contexts:
+    if work.anomaly:
         calm = (lambda: torch.autograd.set_detect_anomaly(False),)
         yield Change(CALM, "torch.autograd.set_detect_anomaly(False)", calm)
     if not work.half:

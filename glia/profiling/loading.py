@@ -64,11 +64,11 @@ def loader_trials(
         steps = max(1, round(TURN_S / max(each, 1e-6)))
         ways = list(_ways(loader))
         for number, (change, make, said) in enumerate(ways):
-            if budget.left <= 0:
+            if budget.left <= -seconds:
                 trials.append(Trial(change, error=LATE))
                 continue
             tell(f"trying {change.name}")
-            share = Budget(budget.left / (len(ways) - number))
+            share = Budget(max(0.0, budget.left) / (len(ways) - number))  # three turns each in any case
             try:
                 trials.append(replace(_tried(base, _turn(rig, make()), change, steps, share), said=said))
             except Exception as error:  # a data set that cannot go to workers, or is closed by now

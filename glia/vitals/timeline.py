@@ -77,6 +77,7 @@ class Timeline:
         self._loaders: dict[int, Any] = {}  # by the id of their iterators
         self._last: Any = None  # the loader that was asked last
         self._fetching = False
+        self._steps_deep = 0
         self.clock = FairClock()
         self._at = self.clock()
 
@@ -272,6 +273,9 @@ class Timeline:
     def _stepping(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if not self._mine():
             return
+        self._steps_deep += 1
+        if self._steps_deep > 1:  # a subclass calls the step of its parent, and torch has hooks in both
+            return
         self._charge()
         closure = (len(args) > 1 and args[1] is not None) or kwargs.get("closure") is not None
         self._captured(Capturer.step, optimizer, closure)
@@ -279,6 +283,9 @@ class Timeline:
 
     def _stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if not self._mine() or not self._stack:
+            return
+        self._steps_deep -= 1
+        if self._steps_deep:
             return
         self.end("rest")
         self._leader = self._leader or optimizer

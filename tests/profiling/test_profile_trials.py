@@ -111,9 +111,9 @@ def test_only_what_the_step_leaves_room_for_is_tried() -> None:
     assert {"bfloat16 autocast", "fused optimiser", "4 times the rows a step"} <= plain
     assert "channels_last" not in plain and "channels_last" in names(work(conv=True))
     made = work()
-    made.half, made.larger = True, None
+    made.half, made.larger, made.usual = True, None, Change("as it is", "", (awake,))
     made.optimizers = lambda models, options: [torch.optim.Adam(models[0].parameters(), fused=True)]
-    assert not {"bfloat16 autocast", "fused optimiser", "4 times the rows a step"} & names(made)
+    assert not {"bfloat16 autocast", "fused optimiser", "4 times the rows a step", "anomaly mode off"} & names(made)
 
 
 def test_anomaly_mode_stays_on_for_all_but_the_change_that_turns_it_off() -> None:
