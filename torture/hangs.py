@@ -48,16 +48,16 @@ PAIRED = ("process killed", "process frozen", "first frozen")
 
 
 class Rows:
-    """Rows behind a read that never returns after a while: a file system that hangs, a pipe."""
+    """Rows behind a read that never returns after so many reads of training: a file system that hangs, a pipe."""
 
     def __init__(self, x: Tensor, pipe: Path, after: int):
-        self.x, self.pipe, self.after = x, pipe, after
+        self.x, self.pipe, self.after, self.training = x, pipe, after, False
 
     def __len__(self) -> int:
         return len(self.x)
 
     def take(self, index: Tensor) -> Tensor:
-        self.after -= 1
+        self.after -= self.training  # what the plan looks at before does not count
         if self.after < 0:
             self.pipe.read_bytes()
         return self.x.index_select(0, index)
@@ -107,13 +107,14 @@ def _train(folder: Path, watch: Callable[[Any], None], **more: Any) -> None:
 def _freeze_until(over: Callable[[], bool]) -> None:
     """Stop this process, which a child wakes up again when that is over, or after a minute."""
     frozen, latest = os.getpid(), time.monotonic() + 60.0
-    if not os.fork():
+    waker = os.fork()
+    if not waker:
         while not over() and time.monotonic() < latest:
             time.sleep(0.05)
         os.kill(frozen, signal.SIGCONT)
         os._exit(0)
     os.kill(frozen, signal.SIGSTOP)
-    os.wait()
+    os.waitpid(waker, 0)
 
 
 def _with_workers(kind: str, folder: Path, after: int) -> None:
@@ -130,15 +131,21 @@ def _with_workers(kind: str, folder: Path, after: int) -> None:
         return default_collate(list(rows))
 
     data: Any
+    rows = Rows(x, folder / "pipe", after)
+
+    def begin(*told: Any) -> tuple[()]:
+        rows.training = True
+        return ()
+
     if kind == "read":
         os.mkfifo(folder / "pipe")
-        data = Batches(Rows(x, folder / "pipe", after), y, torch.arange(256), workers=2)
+        data = Batches(rows, y, torch.arange(256), workers=2)
     else:
         data = DataLoader(TensorDataset(x, y), batch_size=16, num_workers=2, collate_fn=collate)
     model = torch.nn.Linear(4, 2)
     train(
         data=(data,), model=model, step=supervised("cross_entropy"), runs=folder, name="run", epochs=9, lr=0.01,
-        checkpoint_s=0, doctor=False, baselines=False, threads=1, stall_timeout=TIMEOUT_S,
+        begin=begin, checkpoint_s=0, doctor=False, baselines=False, threads=1, stall_timeout=TIMEOUT_S,
     )  # fmt: skip
 
 
