@@ -14,6 +14,7 @@ from glia.disk import Scratch
 
 Int64s = NDArray[np.int64]
 RESIDENT = 1 << 30  # bytes of a mapped file that may stay in memory; beyond it the system is told to forget them
+ENOUGH = 1 << 21  # rows of a part from which its figures are told, where it has more
 LONG = 4096  # bytes of a row from which a loop in Python costs less than copying twice
 _SEEN = 1 << 16  # bytes that the system brings in for each row that is asked for, at most
 _COLUMNS = 1 << 27  # bytes of columns that are taken out of the rows at once
@@ -58,16 +59,15 @@ class MappedRows:
         return MappedRows(self.memory, self.values.dtype, self.values.shape, places)
 
     def take(self, index: Tensor) -> Tensor:
-        """The rows at `index`, read in the order in which they lie."""
+        """The rows at `index`; long ones are read in the order in which they lie."""
         places = index.numpy() if self.places is None else self.places[index.numpy()]
-        order = places.argsort(kind="stable")
-        found = np.empty((len(order), *self.values.shape[1:]), dtype=self.values.dtype)
         if self.values[:1].nbytes < LONG:
-            found[order] = self.values[places[order]]
+            found = np.take(self.values, places, axis=0)  # many times faster than with brackets, or in order
         else:
-            for place in order.tolist():  # so that each is copied but once
+            found = np.empty((len(places), *self.values.shape[1:]), dtype=self.values.dtype)
+            for place in places.argsort(kind="stable").tolist():  # so that each is copied but once
                 found[place] = self.values[places[place]]
-        self._forget(len(order) * (_SEEN + self.values[:1].nbytes))
+        self._forget(len(places) * (_SEEN + self.values[:1].nbytes))
         return torch.from_numpy(found)
 
     def columns(self, step: int = 1) -> Iterator[NDArray[Any]]:

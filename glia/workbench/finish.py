@@ -5,8 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import safetensors.torch
+import torch
 
+from glia.data.batches import Batches
 from glia.data.facts import facts_to_dict
+from glia.data.mapped import ENOUGH, MappedRows
 from glia.errors import DiskError
 from glia.predict.job import Job, Judged
 from glia.predict.jobs import JOBS, ROWS
@@ -102,8 +105,16 @@ def _judged(session: Session, job: Job) -> dict[str, Judged]:
         found["valid"] = ROWS.judged(data.task, {"rows": data.train.rows, "targets": targets, "outputs": outputs})
     for name, part in (("train", data.train), ("valid", data.valid), ("test", data.test)):
         if part is not None and len(part):
-            found[name] = job.judge(session.model, part, data)
+            found[name] = job.judge(session.model, _enough(part), data)
     return found
+
+
+def _enough(part: Batches) -> Batches:
+    """Of a part that memory does not hold, so many rows as its figures need, drawn evenly."""
+    if len(part) <= ENOUGH or not isinstance(part.inputs, MappedRows):
+        return part
+    index = torch.linspace(0, len(part) - 1, ENOUGH, dtype=torch.float64).long()
+    return Batches(part.inputs.only(index.numpy()), part.targets[index], part.rows[index])
 
 
 def status(

@@ -25,6 +25,7 @@ from glia.workbench.session import Session
 
 ROWS = 10_000  # of a part, at even distances, but for the search of shared rows, which needs them all
 FETCHED = 128  # of a part that is not in memory
+LABELS = 1 << 21  # answers that are looked at, at even distances
 LEVELS = 20  # rows to a level of a category, from which the mean answer of a level may stand for it
 WALKED = 16  # rows of the pass whose operations are told
 
@@ -48,7 +49,8 @@ def look(session: Session) -> Look:
     shown = View(data, own=session.recipe.model.model == "custom")
     train, held_out = shown.part(data.train), {n: p for n in ("valid", "test") if (p := getattr(data, n)) is not None}
     rows = [rows_facts("train", train.inputs)]
-    labels = [label_facts("train", data.train.targets, data.task.outputs)]
+    some = data.train.targets[:: 1 + len(data.train) // LABELS]  # what is counted takes many times their memory
+    labels = [label_facts("train", some, data.task.outputs)]
     splits: dict[str, SplitFacts] = {}
     for name, part in held_out.items():
         if len(part):

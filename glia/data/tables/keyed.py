@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from glia.data.images.draws import splitmix64, uniform
 from glia.data.tables.cells import numbers
-from glia.data.tables.columns import Plan, odd_cells, read_plan
+from glia.data.tables.columns import Plan, read_plan
 from glia.data.tables.source import Piece
 from glia.data.tables.target import Answer
 
@@ -71,10 +71,12 @@ def _keys_of(piece: Piece, plan: Plan) -> NDArray[np.uint64]:
     cells = piece.column(plan.name)
     if plan.kind != "number":
         return _text_keys(cells.cast(pl.String))
-    values = numbers(cells, piece.decimal).fill_null(np.nan).to_numpy().astype(np.float64) + 0.0  # -0 is 0
-    keys = np.where(np.isnan(values), np.nan, values).view(np.uint64)
-    odd = odd_cells(piece, plan).to_numpy()
-    return np.where(odd, _text_keys(cells.cast(pl.String).set(~pl.Series(odd), None)), keys) if odd.any() else keys
+    values = numbers(cells, piece.decimal)
+    keys = np.where(values.is_null(), np.nan, values.fill_null(0.0).to_numpy() + 0.0).view(np.uint64)  # -0 is 0
+    if values.null_count() == cells.null_count():
+        return keys
+    odd = values.is_null() & cells.is_not_null()
+    return np.where(odd, _text_keys(cells.cast(pl.String).set(~odd, None)), keys)
 
 
 def _text_keys(cells: pl.Series) -> NDArray[np.uint64]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from glia.data.batches import Batches
 from glia.data.facts import TableFacts
 from glia.data.images.draws import uniform
-from glia.data.mapped import Written
+from glia.data.mapped import ENOUGH, Written
 from glia.data.split import Split
 from glia.data.tables.card import imbalance
 from glia.data.tables.columns import STRAY_WORDS, odd_cells
@@ -127,7 +127,8 @@ def encode(opened: Opened, whole: Stored, parts: Parts, reader: TableReader, row
     if whole.drawn:
         notes.append(
             f"{whole.source_rows:,} rows are too many to be looked at together: the kinds of columns, categories, "
-            f"medians and figures of columns come from {len(whole):,} rows drawn evenly; the network sees all rows"
+            f"medians and figures of columns come from {len(whole):,} rows drawn evenly, figures "
+            f"of a part from at most {ENOUGH:,} of its rows; the network sees all"
         )
     return Encoded(batches, facts, strays.known_to(reader), total, notes)
 

@@ -7,6 +7,7 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, getincrementaldecoder, 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -18,6 +19,7 @@ BLOCK_BYTES = 1 << 20
 SAMPLE_LINES = 500
 SAMPLE_CHARS = 1 << 20
 HARMLESS_BYTES = 100_000_000  # whatever unpacks to less needs no limit on its ratio
+WORTH_KEEPING = 1 << 24  # bytes of a file that is not looked at again while it does not change
 BLANK = b"\0 \t\r\n\f\v"
 
 
@@ -58,6 +60,22 @@ def look(path: Path, encoding: str | None, raised: limits.Raised, line: str = "l
     raised: what of glia.limits the user raised. line: the limit that holds between two line ends.
     Errors: empty, not text at all, zeros in the text, a line without end, a small file that unpacks to a huge one.
     """
+    with complain(path):
+        about = path.stat()
+    if about.st_size < WORTH_KEEPING:
+        return _look(path, encoding, raised, line)
+    return _looked(path, (about.st_size, about.st_mtime_ns, about.st_ino), encoding, tuple(raised.items()), line)
+
+
+@lru_cache(maxsize=8)
+def _looked(
+    path: Path, state: tuple[int, ...], encoding: str | None, raised: tuple[tuple[str, int], ...], line: str
+) -> TextFile:
+    """What was found of a file in this state: several kinds of data look at it before one takes it."""
+    return _look(path, encoding, dict(raised), line)
+
+
+def _look(path: Path, encoding: str | None, raised: limits.Raised, line: str) -> TextFile:
     with complain(path), open_bytes(path) as raw:
         start = raw.read(BLOCK_BYTES)
     if not start.strip(BLANK):
