@@ -25,7 +25,8 @@ from glia.workbench.session import Session, Watcher
 
 SHORT = {
     "balanced_accuracy": "balanced", "roc_auc": "ROC", "pr_auc": "PR", "f1": "F1", "r2": "R2", "ece": "ECE",
-    "cer": "CER", "wer": "WER", "bleu": "BLEU", "chrf": "chrF", "mae": "MAE", "rmse": "RMSE"}  # fmt: skip
+    "cer": "CER", "wer": "WER", "bleu": "BLEU", "chrf": "chrF", "mae": "MAE", "rmse": "RMSE",
+    "smape": "sMAPE", "mase": "MASE", "mse": "MSE"}  # fmt: skip
 SEVERITIES = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
 EPOCH_LINES = 20  # lines of epochs, about, however many there are
 

@@ -17,7 +17,7 @@ def outputs_of(model: nn.Module, batches: Batches, task: Task, batch_size: int =
     with evaluating(model):
         parts = [
             (batch.index, forward(model, batch.inputs, task))
-            for batch in batches.ordered(batch_size)
+            for batch in batches.ordered(_at_once(batches, batch_size))
             if len(batch.index)
         ]
     if not parts:
@@ -33,6 +33,14 @@ def part_of(model: nn.Module, batches: Batches, task: Task, batch_size: int = 10
         "targets": own_units(task, batches.targets),
         "outputs": outputs_of(model, batches, task, batch_size),
     }
+
+
+def _at_once(batches: Batches, rows: int) -> int:
+    """Fewer of clips (N, frames, C, H, W), each of which is many pictures."""
+    if not len(batches):
+        return rows
+    one = batches.at(torch.tensor([0])).inputs
+    return max(1, rows // (4 * one.shape[1])) if one.ndim == 5 else rows
 
 
 def forward(model: nn.Module, inputs: Tensor, task: Task) -> Tensor:

@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 
 import glia
 from glia.cli.main import app
+from glia.data.batches import Batches
 from glia.errors import GliaError
+from glia.predict.outputs import outputs_of
 from glia.training.loop import Moment
 from glia.workbench.session import Session, Watcher
 from tests.data.clips import class_folders, moving, write
@@ -57,6 +59,17 @@ def test_commands_go_through(run: glia.Run, place: Path, tmp_path: Path) -> None
     program = torch.export.load(run.export(made[1])).module()
     (raw,) = run.reader.stream(place / "new")
     torch.testing.assert_close(program(raw.inputs)[:, 1], torch.tensor(said["p_right"].to_list()), atol=1e-5, rtol=0)
+
+
+def test_few_clips_are_looked_at_at_once(run: glia.Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clip is many pictures: a thousand at once, as of pictures, would fill the memory."""
+    seen = []
+    ask = run.model.forward
+    monkeypatch.setattr(run.model, "forward", lambda x: seen.append(len(x)) or ask(x))
+    part = glia.prepare(place / "clips").train
+    many = Batches(part.inputs.repeat(4, 1, 1, 1, 1), part.targets.repeat(4), part.rows.repeat(4))
+    assert len(outputs_of(run.model, many, run.task)) == len(many)
+    assert max(seen) <= 64
 
 
 def test_the_page_shows_frames(run: glia.Run) -> None:
