@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx._lazy_graph_module import _use_lazy_graph_module
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
@@ -76,7 +77,8 @@ def trace(work: Work, model: nn.Module, parameters: Sequence[Tensor], rest: Sequ
     parts, noise = list(model.modules()), torch.default_generator.get_state()
     before = Outside.of(parts, batch.tensors)
     try:
-        made = make_fx(joint)(states, [t.clone() for t in batch.tensors])
+        with _use_lazy_graph_module(True):  # its code is not asked for; of `random_.from` it would be no Python
+            made = make_fx(joint)(states, [t.clone() for t in batch.tensors])
     except Exception as error:
         # Whatever a stranger's forward pass does under the tracer, the run goes on without it.
         said = str(error).strip().partition("\n")[0][:160]

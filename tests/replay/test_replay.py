@@ -1,5 +1,6 @@
 """Replay: whatever it takes over does bit for bit what torch does, and what it cannot take over is left alone."""
 
+import pathlib
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from glia.data.batches import Batches
 from glia.replay import replay as room
 from glia.replay.replay import Replay
 from glia.training.loop import Moment
-from glia.training.steps import Outcome, supervised
+from glia.training.steps import FoldStep, Outcome, supervised
 
 ROWS, WIDTH, CLASSES, BATCH, EPOCHS = 96, 12, 3, 16, 3
 
@@ -290,3 +291,15 @@ def listened() -> Iterator[Any]:
 def test_a_listener_sees_all_steps(listened: Any) -> None:
     trained(perceptron, rows(), pure=True)
     assert listened.backwards == EPOCHS * ROWS // BATCH
+
+
+def test_folds_of_a_table_are_replayed(
+    made: list[Replay], monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    settings: dict[str, Any] = {"epochs": 3, "runs": tmp_path, "doctor": False, "baselines": False, "lr": 2e-3}
+    ours = glia.train("iris", name="ours", **settings)
+    assert ours.recipe.model.model == "folds" and made[0].running
+    monkeypatch.setattr(FoldStep, "pure", False)
+    theirs = glia.train("iris", name="theirs", **settings)
+    same(ours.model.state_dict(), theirs.model.state_dict())
+    assert all(value == theirs.history[name] for name, value in ours.history.items())
