@@ -9,7 +9,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import NamedTuple
 
 import torch
@@ -86,6 +86,12 @@ class Trial:
         loss.item()  # on a GPU it waits for all that was asked
         return perf_counter() - began
 
+    def cost(self, way: Way) -> float:
+        """Seconds that one step would take on a machine without other work: a busy one is not to decide whether to try."""
+        began = process_time()
+        took = self.time(way)
+        return min(took, (process_time() - began) / way.threads) if self.device.type == "cpu" else took
+
     def compare(self, ways: Iterable[Way], seconds: float) -> dict[Way, float]:
         """Median seconds of a step each way, taken in turns; about as long as was said, three turns at least."""
         ways = list(ways)
@@ -116,10 +122,10 @@ def choose_pace(trial: Trial, steps: int, plain: Way, *, formats: bool, librarie
     formats: bfloat16 may be used. libraries: products may go to another library. fewer: fewer threads may be used.
     """
     trial.time(plain)
-    once = min(trial.time(plain) for _ in range(2))
-    if once * steps < LEAST_S:
+    seconds = steps * min(trial.cost(plain) for _ in range(2))
+    if seconds < LEAST_S:
         return None
-    seconds = min(SHARE * once * steps, MOST_S)
+    seconds = min(SHARE * seconds, MOST_S)
     ways = [plain]
     if formats and fast_bfloat16(trial.device) and not batch_norm(trial.model):
         ways.append(Way(Numbers("bfloat16"), plain.threads))
