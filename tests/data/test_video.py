@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from PIL import Image
@@ -96,6 +97,17 @@ def test_a_table_names_clips(tmp_path: Path, clips: Path) -> None:
     assert found.test is not None
     test, train = ({row // 4 for row in part.rows.tolist()} for part in (found.test, found.train))
     assert not test & train
+
+
+def test_tables_of_texts_name_no_clips(tmp_path: Path, clips: Path) -> None:
+    """Texts that are too long for a file's name, that hold a zero byte, or that name one folder again and again."""
+    odd = pl.DataFrame({"text": ["long " * 1000, "x" * 300, "zero \0 byte"], "label": ["a", "b", "a"]})
+    assert not is_video_source(odd)
+    odd.write_csv(tmp_path / "texts.csv")
+    assert not is_video_source(tmp_path / "texts.csv")
+    shutil.copytree(clips / "left", tmp_path / "left")
+    (tmp_path / "table.csv").write_text("where,size\n" + "left/clip0,1\nleft/clip2,2\n" * 20)
+    assert not is_video_source(tmp_path / "table.csv")
 
 
 def test_frames_are_spread_evenly_and_in_the_order_of_their_numbers(tmp_path: Path) -> None:

@@ -165,7 +165,10 @@ def _unwrapped(root: Path, wanted: Wanted) -> tuple[Path, list[str]]:
 
 def folders(root: Path) -> list[Path]:
     """The folders in a folder, hidden ones apart, sorted naturally."""
-    inner = (f for f in root.iterdir() if f.is_dir() and f.name not in _NO_FOLDERS and not f.name.startswith("."))
+    try:
+        inner = [f for f in root.iterdir() if f.is_dir() and f.name not in _NO_FOLDERS and not f.name.startswith(".")]
+    except OSError as error:
+        raise GliaError(f"cannot look into {root}", got=error.strerror or error) from None
     return sorted(inner, key=lambda f: natural(f.name))
 
 

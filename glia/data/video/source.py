@@ -60,7 +60,10 @@ def frames_of(clip: Path) -> list[Path]:
 
 def is_clip(path: Path) -> bool:
     """A folder with a picture in it."""
-    return path.is_dir() and any(is_picture_name(file) for file in path.iterdir())
+    try:
+        return path.is_dir() and any(is_picture_name(file) for file in path.iterdir())
+    except OSError:  # a cell of text that is too long for a name, or no right to look
+        return False
 
 
 def listing(source: Any, how: How, labelled: bool = True) -> Listing:
