@@ -87,7 +87,7 @@ class Trial:
         return perf_counter() - began
 
     def cost(self, way: Way) -> float:
-        """Seconds that one step would take on a quiet machine: whether to try is not to hang on how busy this one is."""
+        """Seconds that one step would take on a quiet machine: whether to try must not hang on how busy this one is."""
         began = process_time()
         took = self.time(way)
         return min(took, (process_time() - began) / way.threads) if self.device.type == "cpu" else took
