@@ -18,7 +18,8 @@ DEEPEST = 8
 NARROWEST, WORDY = 1.2, 34.0  # pixels of a box that is drawn, and of one with text
 LETTER = 7.0
 COLOURS = {"data": "s7", "forward": "s1", "loss": "s5", "backward": "s4", "replayed": "s8", "optimiser": "s3"}
-Direction = Literal["forward", "backward"]
+WAYS = {"forward": "forward", "backward": "backward", "total": "both ways, as the step is written"}
+Direction = Literal["forward", "backward", "total"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ def _boxes(found: "Profile") -> Iterator[Box]:
         parts = [part for part in found.parts if part.kind]
         if phase == "forward":
             yield from _under(parts, "forward", x, width, 1, COLOURS[phase], shares[phase])
+        elif phase == "replayed":  # in one, and of the step as it is written
+            yield from _under(parts, "total", x, width, 1, COLOURS[phase], shares[phase])
         elif phase == "backward":
             yield from _under(parts, "backward", x, width, 1, COLOURS[phase], shares[phase])
         x += width
@@ -76,18 +79,20 @@ def _under(
     whole = sum(getattr(part, way) for part in parts)
     if whole <= 0 or depth > DEEPEST:
         return
-    for part in parts if way == "forward" else reversed(parts):
+    own_of = "own" if way == "total" else f"{way}_own"
+    for part in reversed(parts) if way == "backward" else parts:
         taken = getattr(part, way) / whole
         wide = width * taken
         if wide < NARROWEST:
             x += wide
             continue
-        own = getattr(part, f"{way}_own") / whole * share
-        told = f"{part.name} ({part.kind}), {way}: {100 * share * taken:.1f} % of a step, {100 * own:.1f} % by itself"
+        own = getattr(part, own_of) / whole * share
+        told = f"{part.name} ({part.kind}), {WAYS[way]}: {100 * share * taken:.1f} % of a step"
+        told += f", {100 * own:.1f} % by itself"
         if part.flops and part.own:
             told += f"; {part.flops / part.own / 1e9:.0f} GFLOP/s in both directions"
         yield Box(x, wide, depth, f"{part.name.rpartition('.')[2]} {part.kind}", told, colour, own)
-        inner = getattr(part, way) - getattr(part, f"{way}_own")
+        inner = getattr(part, way) - getattr(part, own_of)
         if part.parts and getattr(part, way) > 0:
             below = inner / getattr(part, way)
             yield from _under(part.parts, way, x, wide * below, depth + 1, colour, share * taken * below)

@@ -47,6 +47,7 @@ def test_steps_that_are_replayed_are_timed_so(iris: Path) -> None:
     found = glia.profile(iris, seconds=0.5, trial_seconds=0)
     assert "replayed" in found.shares and "forward" not in found.shares
     assert any("replayed as one" in note for note in found.notes)
+    assert "as the step is written" in found.page()
     written = sum(part.total for part in found.parts)
     assert found.compute < written, "the step on copies is the one that the run makes"
 
