@@ -49,7 +49,10 @@ def processor_seconds() -> float:
 
 @dataclass(frozen=True)
 class Job:
-    """A work, for so many epochs. batch, rate: None for the tool's own default."""
+    """A work, for so many epochs. batch, rate: None for the tool's own default.
+
+    planned: of how many epochs these are the first, for a tool whose choices hang on that; None for all.
+    """
 
     work: Work
     rows: Rows
@@ -58,6 +61,7 @@ class Job:
     marks: Marks
     batch: int | None = None
     rate: float | None = None
+    planned: int | None = None
 
     def tensors(self) -> tuple[Tensor, Tensor]:
         """The rows as tensors. Raises Unfit where they are none."""

@@ -16,5 +16,5 @@ ABOUT = [
 
 def run(names: Sequence[str], tools: Sequence[str], rounds: int, more: dict[str, Any]) -> list[Figures]:
     works = [BY_NAME[name] for name in names] or [work for work in ALL if work.core]
-    found, loads = steps.measured(works, tools, rounds, more)
+    found, loads = steps.measured(works, tools, rounds, more, whole=True)
     return [steps.times("Megabytes", "memory_mb", found, tools, loads)]
