@@ -78,8 +78,8 @@ class Work:
     """What a rig is built from.
 
     models: copied, never touched. batches: some, on the device. loss: of models and a batch, within the usual number
-    format. optimizers: new ones of models, with options changed. finishing: what is done between the last backward
-    pass and the step (clipping), and after it (averages), for the models in use.
+    format. optimizers: new ones of models, with options changed. clipping, averaging: what is done between the last
+    backward pass and the step, and after it, of the models in use.
     larger: batches of so many times the rows, or None where rows cannot be put together.
     half, onednn, anomaly: autocast, products by oneDNN, anomaly mode are in use already.
     usual: the change that the step is as it stands (gradients to zero, ...). stepper: makes whole steps of a rig, where
