@@ -107,21 +107,26 @@ def make_pictures(folder: Path, count: int) -> None:
 
 
 def loader(count: int) -> None:
-    """The share of training that waits for pictures, where they are held in memory, on disk, or decoded each time."""
+    """The share of training that waits for pictures, held in memory, on disk, or decoded each time."""
     with TemporaryDirectory() as folder:
         make_pictures(Path(folder), count)
-        ways = {"in memory": (1.0, 0.0, 0), "on the disk": (0.0, 1.0, 0), "decoded each time": (0.0, 0.0, 0)}
-        ways["decoded each time, 2 workers"] = (0.0, 0.0, 2)
+        ways = {
+            "in memory, as they are": (1.0, 0.0, 0, "none"),
+            "in memory, augmented": (1.0, 0.0, 0, "auto"),
+            "in memory, augmented, 1 worker": (1.0, 0.0, 1, "auto"),
+            "on the disk, augmented, 1 worker": (0.0, 1.0, 1, "auto"),
+            "decoded each time, augmented, 2 workers": (0.0, 0.0, 2, "auto"),
+        }
         keep("loader", [[name, count, *apart(_waited, folder, *how)] for name, how in ways.items()])
     for line in kept()["loader"]:
         print("loader", line, flush=True)
 
 
-def _waited(folder: str, memory: float, disk: float, workers: int) -> list[float]:
+def _waited(folder: str, memory: float, disk: float, workers: int, augment: str) -> list[float]:
     """Seconds (CPU) of preparing; us a picture in a first and a later epoch; share of the later one that waits."""
     pixels.MEMORY_SHARE, pixels.DISK_SHARE = memory, disk
     began = time.process_time()
-    data = glia.prepare(folder, workers=workers, valid_share=0, test_share=0)
+    data = glia.prepare(folder, workers=workers, augment=augment, valid_share=0, test_share=0)
     prepared = time.process_time() - began
     model = build("resnet9", data.facts, data.task, seed=0, width=16)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, fused=True)
