@@ -67,9 +67,10 @@ class Direct:
         optimizer = self.optimizer
         groups, state = optimizer.param_groups, optimizer.state
         first = next((p for group in groups for p in group["params"]), None)
-        if first is None or first not in state:
+        if first is None:
             return False
-        known = [state[first], *groups, *[len(group["params"]) for group in groups]]
+        # Plain SGD has no state; what others loaded has another dict.
+        known = [state.get(first), *groups, *[len(group["params"]) for group in groups]]
         if self.known is None or len(known) != len(self.known) or any(a is not b for a, b in zip(known, self.known)):
             self.groups, self.known = [], None
             made = [self._group(group) for group in groups if group["params"]]

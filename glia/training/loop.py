@@ -114,7 +114,8 @@ def fit(
         clip = clipping.build("norm", model, clip) if clip else None
     numbers = Numbers(precision, products)
     update = Update(model, step, optimizer, schedule, average, clip, l1, numbers, seed, measure_every, device, world)
-    at = Progress(base_lr=lr if lr is not None else optimizer.param_groups[0]["lr"])
+    first = optimizer.param_groups[0]
+    at = Progress(base_lr=lr if lr is not None else first["lr"] / first.get("lr_scale", 1.0))
     parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "best": best}
     parts |= {"average": average} if average else {}
     if start is not None:
