@@ -67,6 +67,7 @@ class Listener:
         self.capturer = Capturer() if self.capture and len(self.over) < MOST_TURNS else None
         self.began = perf_counter()
         self.spent, self.step, self.next_sure, self.stride = 0.0, 0, 2 * FIRST_STEPS, 1
+        self.within = 0  # calls of an optimiser's step that have begun
         self.muted = self.measuring = self.captured_all = False
         self.root: nn.Module | None = None  # the outermost module that is running
         self.graded = False  # it was called with gradients
@@ -143,6 +144,11 @@ class Listener:
             self.captured(Capturer.leave, module, args, kwargs, output)
 
     def on_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if threading.get_ident() != self.thread:
+            return
+        self.within += 1
+        if self.within > 1:  # torch hooks the step of a class and that of its parent, which the first may call
+            return
         closure = (len(args) > 1 and args[1] is not None) or kwargs.get("closure") is not None
         if self.turns and self.step >= TURN and self._of_others(optimizer):
             self._next_training()  # its first forward pass was not watched; the rows are kept from the second on
@@ -158,18 +164,20 @@ class Listener:
         return _ids(optimizer).isdisjoint(self.weights)
 
     def on_stepped(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if threading.get_ident() != self.thread:
+            return
+        self.within = max(0, self.within - 1)
+        if self.within:
+            return
         self.guarded(self._after_step, optimizer)
-        if self.clock is not None and threading.get_ident() == self.thread:
+        if self.clock is not None:
             self.clock.held = self.capturer.bytes + self.capturer.held_bytes if self.capturer is not None else 0
             self.clock.step()
-        if (
-            self.enough is not None
-            and threading.get_ident() == self.thread
-            and self.enough(self.steps_before + self.step)
-        ):
+        if self.enough is not None and self.enough(self.steps_before + self.step):
             raise Enough
 
     def backward(self, tensors: Any) -> None:
+        self.within = 0  # a step that ended in an error, or one with a closure, which is counted where it ends
         self.look()
         loss = tensors if isinstance(tensors, Tensor) else next(iter(tensors), None)
         if isinstance(loss, Tensor) and self.capturer is not None and self.capturer.busy:

@@ -81,6 +81,21 @@ def test_the_weights_are_the_same_bit_for_bit_with_and_without_it():
     assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
 
 
+class Own(torch.optim.SGD):
+    """An optimiser of somebody's own, which leaves the work to its parent."""
+
+    def step(self, closure=None):
+        return super().step(closure)
+
+
+def test_a_step_within_a_step_counts_once():
+    plain, model = network(), network()
+    own_loop(plain, torch.optim.SGD(plain.parameters(), lr=0.1), steps=1)  # torch hooks a class when one is made
+    with glia.listen() as chart:
+        own_loop(model, Own(model.parameters(), lr=0.1), steps=10)
+    assert chart.loop.steps == len(chart.steps) == 10
+
+
 def test_nothing_stays_behind_even_after_an_error():
     before = hooks()
     with pytest.raises(KeyError), glia.listen():
