@@ -39,7 +39,7 @@ NAMES = {
     "frozen": (NOTHING, "is stopped"), "collate": (NOTHING, "give no batch"), "read": (NOTHING, "is stuck at"),
     "process killed": ("process 1 of 2", "was ended by SIGKILL"),
     "process frozen": ("process 1 of 2", "does not answer"),
-    "first frozen": ("glia: process 0 of 2 (pid ", "does not answer any more", "process 1 of 2", "gave up"),
+    "first frozen": ("glia: process 0 of 2", "does not answer any more", "process 1 of 2", "gave up"),
     "suspended": (),
 }  # fmt: skip
 

@@ -55,7 +55,7 @@ def _spelled_out(q: Tensor, keys: int) -> bool:
     small products go to oneDNN (by 5 at 128 places). The scores take N H L S numbers: beyond this many places the
     kernel, which never holds them all, is the better one again.
     """
-    if q.device.type != "cpu":
+    if q.device.type != "cpu" or torch.compiler.is_compiling():  # a compiler does as it likes, and cannot ask
         return False
     cast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
     if q.dtype == torch.bfloat16 or (cast and q.dtype == torch.float32):

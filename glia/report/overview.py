@@ -59,7 +59,7 @@ def task_in_words(run: RunFiles) -> Markup | None:
 
 
 def _inputs(run: RunFiles) -> str:
-    if run.card.get("kind") in _WHOLE:
+    if str(run.card.get("kind")) in _WHOLE:
         return _WHOLE[str(run.card["kind"])]
     columns = [item for item in rows_of(run.card.get("columns")) if item.get("role") == "input"]
     return count(len(columns), "column") if columns else "the inputs"

@@ -93,10 +93,11 @@ class Session:
 
     def find_lr(self) -> Choice:
         """The learning rate, by a range test on a copy of the model."""
-        seen = lr_range(
-            self.model, self.feed, self.step, lambda m: self.optimizer(m, 1e-6), seed=self.recipe.train.seed,
-            mode=self._at_the_end,
-        )  # fmt: skip
+        with torch.random.fork_rng(devices=[]):
+            seen = lr_range(
+                self.model, self.feed, self.step, lambda m: self.optimizer(m, 1e-6), seed=self.recipe.train.seed,
+                mode=self._at_the_end,
+            )  # fmt: skip
         rate, why = choose_lr(seen, self.usual_lr)
         return Choice("lr", rate, why)
 
@@ -112,12 +113,13 @@ class Session:
         pace = None
         if (open_format or open_library or threads) and not self.world.many and train.processes == 1:
             make = partial(self.optimizer, lr=0.0)
-            pace = choose_pace(
-                Trial(self.model, self.feed, self.step, make, train.seed, self._at_the_end),
-                self.total_steps() * train.accumulate, plain,
-                formats=open_format and self.data.facts.kind not in EXACT and self.data.task.kind != "regress",
-                libraries=open_library and given.precision == "float32", fewer=threads,
-            )  # fmt: skip
+            with torch.random.fork_rng(devices=[]):
+                pace = choose_pace(
+                    Trial(self.model, self.feed, self.step, make, train.seed, self._at_the_end),
+                    self.total_steps() * train.accumulate, plain,
+                    formats=open_format and self.data.facts.kind not in EXACT and self.data.task.kind != "regress",
+                    libraries=open_library and given.precision == "float32", fewer=threads,
+                )  # fmt: skip
         way = pace.way if pace else plain
         settled: dict[str, Any] = {"precision": way.numbers.precision} if open_format else {}
         settled |= {"products": way.numbers.products} if open_library else {}
