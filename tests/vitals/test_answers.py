@@ -10,7 +10,13 @@ from torch.nn import functional as F
 
 from glia.vitals.answers import IGNORED, Answers, by_row, fitting_loss, references, score, understood
 
-GENERATOR = torch.Generator().manual_seed(2)
+GENERATOR = torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def anew() -> None:
+    """The same draws whichever tests ran before."""
+    GENERATOR.manual_seed(0)
 
 
 def drawn(*shape: int) -> Tensor:
