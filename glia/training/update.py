@@ -94,7 +94,8 @@ class Update:
         norm = self._clipped_norm(at.step)
         if not math.isfinite(norm):
             self._look_at_gradients(group, at, norm)
-        if self.short is not None and self.short.replay.running:
+        # Gradients that several batches added up lie as autograd left them: that is for the optimizer's own step.
+        if self.short is not None and len(group) == 1 and self.short.replay.running:
             self.short.optimizer.step()
         else:
             self.optimizer.step()
@@ -107,9 +108,9 @@ class Update:
         """Gradients of the mean over the rows of `group`, and what was seen; an error instead of a bad loss."""
         sizes = [rows_of(batch) for batch in group]
         total, mean, metric_sum = sum(sizes), 0.0, 0.0
-        short = self.short if len(group) == 1 else None
+        short = self.short if len(group) == 1 and total else None
         if short is None:
-            seed_noise(self._noise(at.step), self.device)
+            self._seed(at.step)
             self.optimizer.zero_grad()
         for batch, rows in zip(group, sizes, strict=True):
             beat()
@@ -226,7 +227,7 @@ class Update:
 
     def _again(self, batch: Any, step: int) -> None:
         """The forward pass of this very step, with the noise that it had."""
-        seed_noise(self._noise(step), self.device)
+        self._seed(step)
         with self.numbers.step(), self.numbers.forward(self.device):
             self.step(self.model, batch)
 

@@ -303,3 +303,27 @@ def test_folds_of_a_table_are_replayed(
     theirs = glia.train("iris", name="theirs", **settings)
     same(ours.model.state_dict(), theirs.model.state_dict())
     assert all(value == theirs.history[name] for name, value in ours.history.items())
+
+
+def test_a_last_batch_alone_is_replayed_among_groups_that_are_not(made: list[Replay]) -> None:
+    """Seven batches in groups of three: the seventh makes a step by itself."""
+    network, shape = NETWORKS["convolutions"]
+    settings: dict[str, Any] = {"accumulate": 3, "optimizer": lambda p, lr: torch.optim.AdamW(p, lr=lr, fused=True)}
+    data = rows(shape)
+    some = torch.arange(BATCH * 7 - 3)
+    whole = Batches(*(part[some % ROWS] for part in (data.inputs, data.targets)), some)
+    ours, theirs = (trained(network, whole, pure=pure, **settings) for pure in (True, False))
+    assert not made[0].why and made[0].rows
+    same(ours, theirs)
+
+
+def test_an_empty_batch_changes_nothing(made: list[Replay]) -> None:
+    model = perceptron()
+    full = (normal(BATCH, WIDTH), torch.zeros(BATCH, dtype=torch.int64))
+    empty = (torch.empty(0, WIDTH), torch.empty(0, dtype=torch.int64))
+    held: list[dict[str, Tensor]] = []
+    for moment in glia.fit(model, [full] * 6 + [empty], epochs=1, optimizer=torch.optim.SGD(model.parameters(), 0.1)):
+        if moment.kind == "step":
+            held.append({name: value.clone() for name, value in model.state_dict().items()})
+    moved = [not torch.equal(held[0]["0.weight"], one["0.weight"]) for one in held[1:]]
+    assert any(moved) and all(torch.equal(held[-1][name], held[-2][name]) for name in held[-1])
