@@ -24,9 +24,9 @@ from glia.profiling.trials import (
     aside,
     compare,
     told,
+    turn_of,
 )
 from glia.profiling.work import WARM, Change, Rig, Work
-from glia.vitals.fair import FairClock
 from glia.vitals.tape import leaves, mapped
 
 TURN_S = 0.15  # a turn takes about so long
@@ -86,19 +86,7 @@ def _tried(base: Turn, turn: Turn, change: Change, steps: int, budget: Budget) -
 
 
 def _turn(rig: Rig, fetch: Fetch) -> Turn:
-    clock = FairClock()
-
-    def turn(steps: int) -> float:
-        with rig.within():
-            rig.wait()
-            began = clock()
-            for _ in range(steps):
-                _sent(fetch(), rig.device)
-                rig.step()
-            rig.wait()
-            return clock() - began
-
-    return turn
+    return turn_of(rig, lambda: _sent(fetch(), rig.device))
 
 
 def _sent(batch: Any, device: torch.device) -> None:

@@ -15,7 +15,7 @@ from glia.replay.trace import Traced
 
 _ATEN = torch.ops.aten
 _VIEWS = {_ATEN.t.default, _ATEN.transpose.int, _ATEN.permute.default, _ATEN.view.default, _ATEN.unsqueeze.default}
-_SAME = {_ATEN.detach.default, _ATEN.alias.default}  # where no gradient is kept
+SAME = {_ATEN.detach.default, _ATEN.alias.default}  # where no gradient is kept
 
 
 class Program(NamedTuple):
@@ -71,7 +71,7 @@ class _Emitter:
     def _call(self, node: fx.Node) -> Any:
         target, args = node.target, node.args
         first = args[0] if args and isinstance(args[0], fx.Node) else None
-        if target in _SAME:
+        if target in SAME:
             return self._new(first)
         if target in _VIEWS and first in self.parameters and not node.kwargs:
             value = target(self.parameters[first], *args[1:])

@@ -30,7 +30,7 @@ _GLOBAL_HOOKS = [
     for name in dir(modules)
     if name.startswith("_global_") and isinstance(getattr(modules, name), dict)
 ]
-_OWN_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+OWN_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 class Found(NamedTuple):
@@ -67,7 +67,7 @@ class Replay:
         self.rows: dict[Any, _Row] = {}
         self.seen: Any = None  # the state of the model that the rows were made for
         self.parts = list(model.modules())
-        self.hooks = [*_GLOBAL_HOOKS, *(getattr(part, name) for part in self.parts for name in _OWN_HOOKS)]
+        self.hooks = [*_GLOBAL_HOOKS, *(getattr(part, name) for part in self.parts for name in OWN_HOOKS)]
         self.all = list(model.parameters())
         self.weights: list[Tensor] = []
         self.rest: list[Tensor] = []  # frozen parameters and buffers

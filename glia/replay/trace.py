@@ -30,7 +30,7 @@ class Flat(NamedTuple):
 
     @classmethod
     def of(cls, batch: Any) -> "Flat":
-        if all(type(part) is Tensor for part in batch) and type(batch) is not dict:
+        if isinstance(batch, tuple | list) and all(type(part) is Tensor for part in batch):
             return cls(list(batch), [], [], type(batch))
         leaves, form = tree_flatten(batch)
         places = [isinstance(leaf, Tensor) for leaf in leaves]
@@ -53,6 +53,12 @@ class Traced(NamedTuple):
 
     graph: fx.Graph
     held: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, made: fx.GraphModule) -> "Traced":
+        """What make_fx gave."""
+        names = [str(node.target) for node in made.graph.nodes if node.op == "get_attr"]
+        return cls(made.graph, {name: getattr(made, name) for name in names})
 
     @property
     def draws(self) -> bool:
@@ -93,8 +99,7 @@ def trace(work: Work, model: nn.Module, parameters: Sequence[Tensor], rest: Sequ
     for node in made.graph.nodes:
         if torch.Tag.data_dependent_output in _tags(node) or _shaped_by_data(node):
             raise Refused(f"what it does depends on the numbers that it meets ({node.target})")
-    held = {node.target: getattr(made, node.target) for node in made.graph.nodes if node.op == "get_attr"}
-    return Traced(made.graph, held)
+    return Traced.of(made)
 
 
 @contextmanager

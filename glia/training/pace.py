@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from time import perf_counter, process_time
 from typing import NamedTuple
 
@@ -63,7 +64,7 @@ class Trial:
         self.device = next(self.model.parameters()).device
         self.optimizer = set_lr(self.make_optimizer(self.model), 0.0)  # the same weights for every way
         batches = self.feed.epoch(mix(self.seed, "pace"), 0)
-        self.batches = [moved(batch, self.device) for batch, _ in zip(batches, range(BATCHES))]
+        self.batches = [moved(batch, self.device) for batch in islice(batches, BATCHES)]
 
     def loss(self, way: Way) -> float:
         """Of the first batch."""

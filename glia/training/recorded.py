@@ -7,12 +7,11 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from glia.replay.emit import emit
+from glia.replay.emit import SAME, emit
 from glia.replay.trace import Traced
 
 Call = Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]], list[Tensor]]
 _ATEN = torch.ops.aten
-_SAME = {_ATEN.detach.default, _ATEN.alias.default}  # where no gradient is kept
 _SHAPED = {_ATEN.expand.default, _ATEN.view.default, _ATEN._unsafe_view.default}
 
 
@@ -26,8 +25,7 @@ def record(function: Call, weights: Sequence[Tensor], buffers: Sequence[Tensor],
     for node in made.graph.nodes:
         if node.op == "call_function" and node.args and isinstance(node.args[0], fx.Node):
             node.replace_all_uses_with(_first_with_its_value(node, node.args[0]))
-    held = {str(node.target): getattr(made, str(node.target)) for node in made.graph.nodes if node.op == "get_attr"}
-    program = emit(Traced(made.graph, held), [*weights, *buffers], len(weights))
+    program = emit(Traced.of(made), [*weights, *buffers], len(weights))
 
     def call(weights: Sequence[Tensor], buffers: Sequence[Tensor], rest: Sequence[Tensor]) -> list[Tensor]:
         return list(program.run(*weights, *buffers, *rest, *program.fixed))
@@ -39,7 +37,7 @@ def _first_with_its_value(node: fx.Node, first: Any) -> fx.Node:
     """The node, or the one that holds the same already."""
     same = node.target in _SHAPED and node.meta["val"].shape == first.meta["val"].shape
     once = node.target is _ATEN.mul.Scalar and node.args[1] == 1 and not _written(node)
-    if same or once or node.target in _SAME:
+    if same or once or node.target in SAME:
         return first
     if node.target is _ATEN.transpose.int and first.target is _ATEN.transpose.int:
         return first.args[0] if node.args[1:] == first.args[1:] else node

@@ -18,6 +18,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 from torch.utils import _pytree as pytree
 
+from glia.replay.replay import OWN_HOOKS
 from glia.training.nonfinite import running_figures
 from glia.training.recorded import Call, record
 from glia.training.steps import Step
@@ -32,7 +33,6 @@ _SAID = {  # what torch says, and what it means
     "data-dependent control flow": "the network or its loss asks for the value of a tensor",
     ".item()": "the network or its loss asks for the value of a tensor",
 }
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _RULE = re.compile(r"batching rule (?:is )?(?:not implemented )?for \W*(?:aten::)?(\w+)", re.IGNORECASE)
 
 
@@ -122,7 +122,7 @@ class Stack:
         self._asked: dict[Any, int] = {}
         if any(is_lazy(tensor) for tensor in (*models[0].parameters(), *models[0].buffers())):
             raise Apart("the first batch makes weights of the network (lazy layers)")
-        if any(getattr(part, name) for model in models for part in model.modules() for name in _HOOKS):
+        if any(getattr(part, name) for model in models for part in model.modules() for name in OWN_HOOKS):
             raise Apart("the network has hooks, which would see many at once, or nothing")
         held = [dict(model.named_parameters()) | dict(model.named_buffers()) for model in models]
         shapes = [{name: (t.shape, t.dtype, t.device, t.requires_grad) for name, t in one.items()} for one in held]

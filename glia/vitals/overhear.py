@@ -82,7 +82,7 @@ def overheard(ear: Ear) -> Iterator[None]:
             (torch.no_grad, "__enter__", quiet),
             (torch.inference_mode, "__enter__", quiet),
         ):
-            patches.enter_context(_patched(owner, name, make))
+            patches.enter_context(patched(owner, name, make))
         yield
 
 
@@ -124,7 +124,7 @@ def _outermost(tell: Callable[[Any], None], ear: Ear) -> Make:
 
 
 @contextmanager
-def _patched(owner: Any, name: str, make: Make) -> Iterator[None]:
+def patched(owner: Any, name: str, make: Make) -> Iterator[None]:
     original = vars(owner)[name]
     setattr(owner, name, make(original))
     try:

@@ -23,6 +23,7 @@ from glia.vitals.calls import Calls
 from glia.vitals.capture import Capturer, unwrapped
 from glia.vitals.fair import FairClock
 from glia.vitals.listen import Enough
+from glia.vitals.overhear import patched
 
 PHASES = (
     "data",
@@ -207,7 +208,7 @@ class Timeline:
     @contextmanager
     def hearing(self, owner: Any, name: str, phase: str) -> Iterator[None]:
         """A function of our own loop is charged to `phase` inside the block."""
-        with _patched(owner, name, self._timed(phase, "rest", lambda *args, **kwargs: None)):
+        with patched(owner, name, self._timed(phase, "rest", lambda *args, **kwargs: None)):
             yield
 
     def _beginning(self, original: Any) -> Any:
@@ -314,7 +315,7 @@ class Timeline:
                 (nn.Module, "zero_grad", self._timed("optimiser", "", self._clearing)),
                 (torch.amp.GradScaler, "scale", self._scaling),
             ):
-                watch.enter_context(_patched(owner, name, make))
+                watch.enter_context(patched(owner, name, make))
             watch.callback(self.calls.switch, on=False)
             self.calls.switch(on=self.deep)
             self._at = self.clock()
@@ -348,13 +349,3 @@ class Timeline:
             return original(scaler, outputs)
 
         return scale
-
-
-@contextmanager
-def _patched(owner: Any, name: str, make: Callable[[Any], Any]) -> Iterator[None]:
-    original = vars(owner)[name]
-    setattr(owner, name, make(original))
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)

@@ -17,7 +17,8 @@ from glia.data.images.card import image_card
 from glia.data.images.choice import chosen
 from glia.data.images.decode import is_picture_name
 from glia.data.images.labels import encode, kind_of, sorted_classes, task_of
-from glia.data.images.listing import Listing, by_class_folders, holds_pictures, joined
+from glia.data.images.listed import How, listed, lot
+from glia.data.images.listing import Listing, by_class_folders, holds_pictures
 from glia.data.images.parts import Division, conflicting, divide
 from glia.data.images.pathtable import PathTable, by_table, names_pictures
 from glia.data.images.pictures import Int64s, Pictures, from_arrays, from_files
@@ -26,7 +27,6 @@ from glia.data.prepared import Prepared
 from glia.data.tables.source import ReadOptions
 from glia.data.task import Task
 from glia.errors import GliaError
-from glia.seed import mix
 
 
 def is_image_source(source: Any, raised: limits.Raised = limits.USUAL) -> bool:
@@ -72,7 +72,7 @@ def prepare_images(data: Any, seed: int) -> Prepared:
     card = image_card(_called(data.source), pictures, division, task, notes)
     card["augment"] = augment.to_dict() if augment else {}
     reader = ImageReader(
-        pictures.channels, pictures.size, task, pixels.low, pixels.high, _options(data), pictures.class_names
+        pictures.channels, pictures.size, task, pixels.low, pixels.high, ReadOptions.of(data), pictures.class_names
     )
 
     def batches(rows: Int64s, augment: Augment | None = None) -> Batches | None:
@@ -99,50 +99,32 @@ def prepare_images(data: Any, seed: int) -> Prepared:
 
 def _open(data: Any, seed: int) -> Pictures:
     """The source and, where they are given, the sources of validation and test pictures."""
-    others = {name: getattr(data, name) for name in ("valid", "test") if getattr(data, name) is not None}
     if is_array_source(data.source, data.limits):
         if data.group:
             raise GliaError("arrays have no columns to group by", got=f"group={data.group}")
         found = open_arrays(data.source, data.target, raised=data.limits)
+        others = {name: getattr(data, name) for name in ("valid", "test") if getattr(data, name) is not None}
         for name, source in others.items():
             held = [replace(part, name=name) for part in open_arrays(source, data.target, raised=data.limits).parts]
             found = replace(found, parts=[*(part for part in found.parts if part.name != name), *held])
         if data.limit_rows:
             found = _some_rows(found, data.limit_rows, seed)
         return from_arrays(found, data.image_size, data.target, data.task, data.bad_limit)
-    listing = _list(data.source, data)
-    for name, source in others.items():
-        kept = [i for i, part in enumerate(listing.parts) if part != name]
-        more = _list(source, data)
-        listing = joined(listing.only(kept), replace(more, parts=[name] * len(more.paths)))
-    if data.limit_rows:
-        listing = listing.only(_lot(len(listing.paths), data.limit_rows, seed))
+    listing = listed(_listing, data, ReadOptions.of(data), seed)
     return from_files(listing, data.image_size, data.bad_limit, data.limits)
 
 
-def _list(source: Any, data: Any) -> Listing:
+def _listing(source: Any, how: How) -> Listing:
     if isinstance(source, (str, Path)) and Path(source).is_dir():
-        if data.group:
-            raise GliaError("class folders have no columns to group by", got=f"group={data.group}", hint="a CSV file")
-        return by_class_folders(Path(source), data.target[0] if data.target else "class")
-    return by_table(source, PathTable(_options(data), tuple(data.target), data.group, tuple(data.drop)))
-
-
-def _options(data: Any) -> ReadOptions:
-    return ReadOptions(
-        header=data.header, separator=data.separator, decimal=data.decimal, encoding=data.encoding, limits=data.limits
-    )
-
-
-def _lot(rows: int, limit: int, seed: int) -> list[int]:
-    """At most `limit` rows by lot, in their old order: the first ones of sorted folders would be of one class."""
-    chosen_rows = np.random.default_rng(mix(seed, "limit_rows")).permutation(rows)[:limit]
-    return sorted(chosen_rows.tolist())
+        if how.group:
+            raise GliaError("class folders have no columns to group by", got=f"group={how.group}", hint="a CSV file")
+        return by_class_folders(Path(source), how.target[0] if how.target else "class")
+    return by_table(source, PathTable(how.options, how.target, how.group, how.drop))
 
 
 def _some_rows(found: Arrays, limit: int, seed: int) -> Arrays:
     ends = np.cumsum([0] + [len(part.pictures) for part in found.parts])
-    rows = np.array(_lot(int(ends[-1]), limit, seed), dtype=np.int64)
+    rows = np.array(lot(int(ends[-1]), limit, seed), dtype=np.int64)
     parts = []
     for part, start, end in zip(found.parts, ends, ends[1:]):
         mine = rows[(rows >= start) & (rows < end)] - start

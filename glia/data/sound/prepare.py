@@ -12,6 +12,7 @@ import torch
 from glia.data.batches import Batches
 from glia.data.facts import SoundFacts
 from glia.data.images.labels import encode, kind_of, sorted_classes, task_of
+from glia.data.images.listed import listed
 from glia.data.images.listing import Listing
 from glia.data.images.parts import Division, conflicting, divide
 from glia.data.images.pictures import Int64s, named, within_limit
@@ -22,12 +23,11 @@ from glia.data.sound.card import notes_on, sound_card
 from glia.data.sound.choice import by_name, chosen
 from glia.data.sound.decode import Header
 from glia.data.sound.reader import SoundReader
-from glia.data.sound.source import THINGS, How, listing, with_parts
+from glia.data.sound.source import THINGS, listing
 from glia.data.sound.waves import FileWaves, Scan, Waves, headers, scan
 from glia.data.tables.source import ReadOptions
 from glia.data.task import Task
 from glia.errors import GliaError
-from glia.seed import mix
 
 SPEECH_RATE = 16_000  # samples a second: above, files are brought down to it unless another rate is asked for
 
@@ -39,10 +39,8 @@ def prepare_sound(data: Any, seed: int) -> Prepared:
     """
     if data.time:
         raise GliaError("sounds cannot be divided by time", got=f"time={data.time}", hint="group= or a split column")
-    options = ReadOptions(
-        header=data.header, separator=data.separator, decimal=data.decimal, encoding=data.encoding, limits=data.limits
-    )
-    files = _listed(data, options, seed)
+    options = ReadOptions.of(data)
+    files = listed(listing, data, options, seed)
     rate, seen = _decoded(files, data)
     good, names = files.only(seen.kept), files.names
     kind = _kind(good, data.task)
@@ -71,16 +69,6 @@ def prepare_sound(data: Any, seed: int) -> Prepared:
         card=card,
         notes=notes,
     )
-
-
-def _listed(data: Any, options: ReadOptions, seed: int) -> Listing:
-    how = How(options, tuple(data.target), data.group, tuple(data.drop))
-    others = {name: getattr(data, name) for name in ("valid", "test") if getattr(data, name) is not None}
-    files = with_parts(listing(data.source, how), {name: listing(source, how) for name, source in others.items()})
-    if data.limit_rows:  # by lot: the first ones of sorted folders would be of one class
-        lot = np.random.default_rng(mix(seed, "limit_rows")).permutation(len(files.paths))[: data.limit_rows]
-        files = files.only(sorted(lot.tolist()))
-    return files
 
 
 def _decoded(files: Listing, data: Any) -> tuple[int, Scan]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from glia.data.images.labels import encode
+from glia.data.images.listed import How
 from glia.data.images.listing import Listing, any_pictures, class_of, test_folder
 from glia.data.prepared import Raw
 from glia.data.sound import transcripts
@@ -26,7 +27,7 @@ from glia.data.sound.decode import (
     resampler,
     whole,
 )
-from glia.data.sound.source import How, listing
+from glia.data.sound.source import listing
 from glia.data.sound.waves import Waves
 from glia.data.tables.source import ReadOptions
 from glia.data.task import Task

@@ -1,12 +1,12 @@
 """What is a source of sounds, and which files with which labels it holds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from glia import limits
-from glia.data.images.listing import Listing, by_class_folders, holds_pictures, joined
+from glia.data.images.listed import How
+from glia.data.images.listing import Listing, by_class_folders, holds_pictures
 from glia.data.images.pathtable import PathTable, by_table, names_pictures
 from glia.data.sound.decode import SUFFIXES, is_sound_name
 from glia.data.tables.source import ReadOptions
@@ -36,16 +36,6 @@ def _names_some(source: Any, raised: limits.Raised) -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class How:
-    """How files and labels are looked for; the fields are those of glia.recipe.Data."""
-
-    options: ReadOptions
-    target: tuple[str, ...] = ()
-    group: str | None = None
-    drop: tuple[str, ...] = ()
-
-
 def listing(source: Any, how: How, labelled: bool = True) -> Listing:
     """The sounds of a folder of class folders, of a table of paths, or (`labelled=False`) of any folder or files."""
     if isinstance(source, (list, tuple)):
@@ -65,12 +55,3 @@ def _plain(paths: Sequence[Path], labelled: bool) -> Listing:
     if labelled:
         raise GliaError("these sounds have no labels", expected="class folders, or a table with a column of labels")
     return Listing(paths[0].parent, list(paths), {}, [""] * len(paths))
-
-
-def with_parts(first: Listing, others: dict[str, Listing]) -> Listing:
-    """The listing with the sounds of other sources as its "valid" and "test" parts, in place of any of its own."""
-    whole = first
-    for name, more in others.items():
-        kept = whole.only([i for i, part in enumerate(whole.parts) if part != name])
-        whole = joined(kept, Listing(**{**vars(more), "parts": [name] * len(more.paths)}))
-    return whole

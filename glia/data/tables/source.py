@@ -36,6 +36,12 @@ class ReadOptions:
     optional: tuple[str, ...] = ()
     limits: dict[str, int] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, data: Any) -> "ReadOptions":
+        """As the settings `data` (glia.recipe.Data) ask."""
+        names = ("header", "separator", "decimal", "encoding", "limits")
+        return cls(**{name: getattr(data, name) for name in names})
+
 
 @dataclass(frozen=True)
 class Piece:

@@ -10,6 +10,7 @@ from glia.data.batches import Batches
 from glia.data.facts import VideoFacts
 from glia.data.images.card import class_counts, digest_of, target_column
 from glia.data.images.labels import encode, kind_of, sorted_classes, task_of
+from glia.data.images.listed import listed
 from glia.data.images.listing import Listing, dropped_card
 from glia.data.images.parts import Division, conflicting, divide
 from glia.data.images.pictures import Int64s, named, within_limit
@@ -20,9 +21,8 @@ from glia.data.task import Task
 from glia.data.video.augment import ClipAugment, by_name, chosen
 from glia.data.video.frames import FileClips, Scan, Shape, chosen_shape, headers, scan
 from glia.data.video.reader import VideoReader
-from glia.data.video.source import THINGS, How, listing, with_parts
+from glia.data.video.source import THINGS, listing
 from glia.errors import GliaError
-from glia.seed import mix
 
 SHOWN = 100  # broken clips, and frames, that the card lists
 
@@ -31,10 +31,8 @@ def prepare_video(data: Any, seed: int) -> Prepared:
     """Clips with labels, divided, read and measured, as the settings `data` (glia.recipe.Data) ask."""
     if data.time:
         raise GliaError("clips cannot be divided by time", got=f"time={data.time}", hint="group= or named parts")
-    options = ReadOptions(
-        header=data.header, separator=data.separator, decimal=data.decimal, encoding=data.encoding, limits=data.limits
-    )
-    clips = _listed(data, options, seed)
+    options = ReadOptions.of(data)
+    clips = listed(listing, data, options, seed)
     shape, seen = _read(clips, data)
     good = clips.only(seen.kept)
     kind = kind_of(good.answers, data.task, good.layout != "table of paths")
@@ -68,16 +66,6 @@ def prepare_video(data: Any, seed: int) -> Prepared:
         | {"augment": augment.to_dict() if augment else {}},
         notes=notes,
     )
-
-
-def _listed(data: Any, options: ReadOptions, seed: int) -> Listing:
-    how = How(options, tuple(data.target), data.group, tuple(data.drop))
-    others = {name: getattr(data, name) for name in ("valid", "test") if getattr(data, name) is not None}
-    clips = with_parts(listing(data.source, how), {name: listing(source, how) for name, source in others.items()})
-    if data.limit_rows:  # by lot: the first ones of sorted folders would be of one class
-        lot = np.random.default_rng(mix(seed, "limit_rows")).permutation(len(clips.paths))[: data.limit_rows]
-        clips = clips.only(sorted(lot.tolist()))
-    return clips
 
 
 def _read(clips: Listing, data: Any) -> tuple[Shape, Scan]:

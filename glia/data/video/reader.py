@@ -11,12 +11,13 @@ import torch
 
 from glia.data.images.decode import Unreadable
 from glia.data.images.labels import encode
+from glia.data.images.listed import How
 from glia.data.images.pixels import in_threads, quiet
 from glia.data.prepared import Raw
 from glia.data.tables.source import ReadOptions
 from glia.data.task import Task
 from glia.data.video.frames import Clip, Shape, read_clip
-from glia.data.video.source import How, listing, test_tops
+from glia.data.video.source import listing, test_tops
 from glia.errors import GliaError
 
 PIECE_BYTES = 1 << 28  # of decoded clips at a time, at most

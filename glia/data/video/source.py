@@ -5,7 +5,6 @@ with a column of clip folders. A clip is a folder that holds frames; its frames 
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ import polars as pl
 
 from glia import limits
 from glia.data.images.decode import is_picture_name
-from glia.data.images.listing import PARTS, Listing, dropped_card, folders, joined, natural, printable
+from glia.data.images.listed import How
+from glia.data.images.listing import PARTS, Listing, dropped_card, folders, natural, printable
 from glia.data.images.pathtable import PathTable, by_table
 from glia.data.tables.read import open_table
 from glia.data.tables.source import ReadOptions
@@ -23,16 +23,6 @@ THINGS = "clips"
 ROWS = 20  # of a table that show whether it names clips
 LOOK = 3  # clips of a class that show whether its folders are clips
 STEADY = 0.8  # share of the steps between frames' numbers that are the usual one
-
-
-@dataclass(frozen=True)
-class How:
-    """How clips and labels are looked for; the fields are those of glia.recipe.Data."""
-
-    options: ReadOptions = field(default_factory=ReadOptions)
-    target: tuple[str, ...] = ()
-    group: str | None = None
-    drop: tuple[str, ...] = ()
 
 
 def is_video_source(source: Any, raised: limits.Raised = limits.USUAL) -> bool:
@@ -96,14 +86,6 @@ def by_class_folders(root: Path, target: str = "class") -> Listing:
     dropped = (dropped_card("pictures outside clip folders", "they belong to no clip", loose),) if loose else ()
     paths, classes, parts = (list(column) for column in zip(*found))
     return Listing(root, paths, {target: classes}, parts, layout="class folders of clips", dropped=dropped)
-
-
-def with_parts(first: Listing, others: dict[str, Listing]) -> Listing:
-    """The listing with the clips of other sources as its "valid" and "test" parts, in place of any of its own."""
-    for name, more in others.items():
-        kept = first.only([i for i, part in enumerate(first.parts) if part != name])
-        first = joined(kept, replace(more, parts=[name] * len(more.paths)))
-    return first
 
 
 def test_tops(root: Path) -> Path:
