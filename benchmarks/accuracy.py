@@ -26,6 +26,7 @@ from rich.table import Table
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
 import glia  # light: torch comes with its first use
+from benchmarks.adult import adult_files
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1500")  # as the command line does
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -66,14 +67,7 @@ def digits(folder: Path) -> Iterator[Row]:
 
 
 def adult(folder: Path) -> Iterator[Row]:
-    files = {}
-    for part in ("train", "test"):
-        frame = pl.read_csv(SHARED / f"adult/adult-{part}.csv.gz", has_header=False, infer_schema_length=0)
-        # The published test labels end in a full stop; the training labels do not.
-        frame = frame.with_columns(pl.col("column_14").str.strip_chars(" ."))
-        files[part] = folder / f"adult-{part}.csv"
-        frame.write_csv(files[part], include_header=False)
-    run, seconds = _train(folder, files["train"], test=str(files["test"]), target=14, header=False)
+    run, seconds = _train(folder, **adult_files(folder))
     figure, beside = run.metrics["test"]["accuracy"], _baselines(run, "accuracy")
     line = beside["gradient boosting"] - 0.003
     yield Row(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from benchmarks.adult import adult_files
 from benchmarks.speed import networks
 from benchmarks.speed.job import Job, Marks, Predict
 from benchmarks.speed.page import CONSOLE, DASH, Figures, load
@@ -126,19 +127,6 @@ def _accuracy(model: torch.nn.Module, test: Any) -> float:
     return right / len(test)
 
 
-def _adult_files(folder: Path) -> dict[str, Any]:
-    import polars as pl
-
-    files = {}
-    for part in ("train", "test"):
-        frame = pl.read_csv(SHARED / f"adult/adult-{part}.csv.gz", has_header=False, infer_schema_length=0)
-        # The published test labels end in a full stop; the training labels do not.
-        frame = frame.with_columns(pl.col("column_14").str.strip_chars(" ."))
-        files[part] = folder / f"adult-{part}.csv"
-        frame.write_csv(files[part], include_header=False)
-    return {"source": files["train"], "test": str(files["test"]), "target": 14, "header": False}
-
-
 def _text() -> str:
     with gzip.open(SHARED / "tiny-shakespeare/input.txt.gz", "rt", encoding="utf-8") as file:
         return file.read()
@@ -152,7 +140,7 @@ def _text_file(folder: Path) -> dict[str, Any]:
 
 SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "mnist": lambda folder: {"source": SHARED / "mnist/mnist.npz"},
-    "adult": _adult_files,
+    "adult": adult_files,
     "tiny-shakespeare": _text_file,
 }
 

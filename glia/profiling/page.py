@@ -1,15 +1,13 @@
 """The profile as a page: the step as a flame, the changes as bars, every figure in a table. Nothing is loaded."""
 
-import base64
-import hashlib
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from glia.profiling import flame, words
 from glia.profiling.modules import Part
 from glia.profiling.trials import Trial
+from glia.report.sheet import environment, policy, source
 from glia.report.svg import element, join
 
 if TYPE_CHECKING:
@@ -21,19 +19,9 @@ WIDE, HIGH = 460.0, 26.0
 
 def render(found: "Profile") -> str:
     """As HTML; all that came from a script is escaped."""
-    pages = Environment(
-        # The style sheet is the report's, with a few lines of our own after it.
-        loader=ChoiceLoader([PackageLoader("glia.profiling"), PackageLoader("glia.report")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    sources = [pages.loader.get_source(pages, name)[0] for name in ("page.css", "profile.css") if pages.loader]
-    style = Markup("\n".join(sources))
-    digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    return pages.get_template("profile.html.jinja").render(**_view(found), style=style, policy=policy)
+    pages = environment("glia.profiling")
+    style = source(pages, "page.css", "profile.css")  # the report's, with a few lines of our own after it
+    return pages.get_template("profile.html.jinja").render(**_view(found), style=style, policy=policy(style))
 
 
 def _view(found: "Profile") -> dict[str, Any]:

@@ -1,12 +1,9 @@
 """A run as one page: nothing is loaded from elsewhere, everything that came from data is escaped."""
 
-import base64
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from glia.report import details, evaluation, overview, transcription
@@ -14,6 +11,7 @@ from glia.report.findings import findings
 from glia.report.language import samples
 from glia.report.plot import Plot
 from glia.report.read import RunFiles, mapping_of, number, read_run
+from glia.report.sheet import environment, policy, source
 from glia.report.training import training_plots
 from glia.report.translation import attention_maps
 from glia.report.words import count
@@ -22,21 +20,15 @@ from glia.report.words import count
 def render(folder: Path) -> str:
     """The report of the run in `folder` as HTML. Parts that the run does not have are left out."""
     run = read_run(Path(folder))
-    pages = Environment(
-        loader=PackageLoader("glia.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style, script = (_source(pages, name) for name in ("page.css", "page.js"))
+    pages = environment()
+    style, script = (source(pages, name) for name in ("page.css", "page.js"))
     view = _view(run)
     plots = _plots(view)
     return pages.get_template("page.html.jinja").render(
         **view,
         style=style,
         script=script,
-        policy=_policy(style, script),
+        policy=policy(style, script),
         plot_data=script_json({plot.key: plot.hover for plot in plots}),
     )
 
@@ -112,25 +104,6 @@ def _epoch_table(run: RunFiles) -> dict[str, Any] | None:
         ],
         "left": len(run.epochs) - len(lines),
     }
-
-
-def _source(pages: Environment, name: str) -> Markup:
-    """A file of our own that goes into the page as it is."""
-    loader = pages.loader
-    text = loader.get_source(pages, name)[0] if loader else ""
-    return Markup(text)
-
-
-def _policy(style: str, script: str) -> str:
-    """Content-Security-Policy: this one style sheet, this one script, pictures within the page, nothing else."""
-    return (
-        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
 def script_json(value: Any) -> Markup:

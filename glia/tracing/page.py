@@ -1,16 +1,14 @@
 """A trace as a page: one card an operation, forward on the left, backward on the right."""
 
-import base64
-import hashlib
 import math
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from torch import Tensor
 
+from glia.report.sheet import environment, policy, source
 from glia.report.words import minus
 from glia.tracing import diagram, worked
 from glia.tracing.numbers import Grid, grids, number, summary
@@ -25,19 +23,9 @@ _POWERS = re.compile(r"\^(T|−?(?:<i>.</i><sub>\w+</sub>|[\w.]+))")
 
 def render(trace: Trace) -> str:
     """The page as HTML. It loads nothing; everything that came from the network is escaped."""
-    pages = Environment(
-        # The style sheet is the report's, with a few lines of our own after it.
-        loader=ChoiceLoader([PackageLoader("glia.tracing"), PackageLoader("glia.report")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    sources = [pages.loader.get_source(pages, name)[0] for name in ("page.css", "trace.css") if pages.loader]
-    style = Markup("\n".join(sources))
-    digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    return pages.get_template("trace.html.jinja").render(**_view(trace), style=style, policy=policy)
+    pages = environment("glia.tracing")
+    style = source(pages, "page.css", "trace.css")  # the report's, with a few lines of our own after it
+    return pages.get_template("trace.html.jinja").render(**_view(trace), style=style, policy=policy(style))
 
 
 def framed(trace: Trace) -> str:
