@@ -71,7 +71,8 @@ class Batches:
         Rows are cut into `steps(batch_size)` parts whose sizes differ by at most one, so that no batch is tiny.
         """
         parts = self.order(seed, epoch, batch_size)[start:]
-        if self.augment is None and not self.workers and isinstance(self.inputs, Tensor) and share is slice:
+        plain = isinstance(self.inputs, Tensor) and isinstance(self.targets, Tensor)  # others fill up batch by batch
+        if plain and self.augment is None and not self.workers and share is slice:
             return self._gathered(parts)
 
         def make(index: Tensor) -> Batch:

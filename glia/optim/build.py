@@ -51,6 +51,12 @@ def build(
         raise GliaError(f"optimizer {entry.name}: {error}") from None
 
 
+def base_rate(optimizer: Optimizer) -> float:
+    """What a schedule multiplies: the rate of a group whose "lr_scale" is 1."""
+    first = optimizer.param_groups[0]
+    return float(first["lr"]) / (first.get("lr_scale", 1.0) or 1.0)
+
+
 def set_lr(optimizer: Optimizer, lr: float) -> Optimizer:
     """Give each group its share of the base rate: lr * its "lr_scale". Returns the optimizer."""
     for group in optimizer.param_groups:

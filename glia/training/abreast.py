@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from glia.data.batches import Batch, Batches
+from glia.optim.build import base_rate
 from glia.optim.stacked import Stacked, clip_rows, unlike
 from glia.seed import mix
 from glia.training.feed import moved
-from glia.training.members import Member, Plan, base_rate
+from glia.training.members import Member, Plan
 from glia.training.nonfinite import NonFinite, all_finite
 from glia.training.numbers import Numbers
 from glia.training.soundness import Sound

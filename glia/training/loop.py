@@ -17,6 +17,7 @@ from glia.data.batches import Batches
 from glia.errors import GliaError
 from glia.optim import clip as clipping
 from glia.optim.average import Average
+from glia.optim.build import base_rate
 from glia.optim.build import build as build_optimizer
 from glia.optim.layout import guard
 from glia.optim.schedules import Schedule
@@ -114,8 +115,7 @@ def fit(
         clip = clipping.build("norm", model, clip) if clip else None
     numbers = Numbers(precision, products)
     update = Update(model, step, optimizer, schedule, average, clip, l1, numbers, seed, measure_every, device, world)
-    first = optimizer.param_groups[0]
-    at = Progress(base_lr=lr if lr is not None else first["lr"] / first.get("lr_scale", 1.0))
+    at = Progress(base_lr=lr if lr is not None else base_rate(optimizer))
     parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "best": best}
     parts |= {"average": average} if average else {}
     if start is not None:

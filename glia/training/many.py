@@ -16,7 +16,7 @@ from glia.training.abreast import Abreast
 from glia.training.best import rises
 from glia.training.feed import Feed
 from glia.training.loop import Moment, fit
-from glia.training.members import Many, Member, Plan, Settings, base_rate
+from glia.training.members import Many, Member, Plan, Settings
 from glia.training.nonfinite import NonFinite
 from glia.training.stacked import Apart
 from glia.training.steps import Step, supervised
@@ -123,7 +123,7 @@ def _run(plan: Plan, member: Member) -> Any:
     data = (plan.feed.train, plan.feed.valid)
     return fit(
         member.model, data, step=plan.step, optimizer=optimizer, epochs=plan.epochs, batch_size=plan.feed.batch_size,
-        lr=base_rate(optimizer), schedule=plan.schedule, clip=clip, l1=plan.l1, monitor=plan.monitor,
+        schedule=plan.schedule, clip=clip, l1=plan.l1, monitor=plan.monitor,
         patience=plan.patience, valid_every=plan.valid_every, seed=member.order,
     )  # fmt: skip
 

@@ -73,12 +73,6 @@ class Many(Sequence[Member]):
         return (max if self.rises else min)(sound, key=lambda member: member.best)
 
 
-def base_rate(optimizer: Optimizer) -> float:
-    """What a schedule multiplies: the rate of a group whose "lr_scale" is 1."""
-    first = optimizer.param_groups[0]
-    return float(first["lr"]) / (first.get("lr_scale", 1.0) or 1.0)
-
-
 @dataclass(frozen=True)
 class Plan:
     """What is the same for all members."""

@@ -62,3 +62,10 @@ def test_rows_with_a_shape_and_sequences_as_targets() -> None:
     batch = next(batches.ordered(3))
     assert batch.index.tolist() == [2, 0, 1] and batch.targets.tolist() == [[200, 201, -1], [0, 1, 2], [100, -1, -1]]
     assert inputs.take(torch.tensor([], dtype=torch.int64)).shape == (0, 0, 3)
+
+
+def test_answers_of_unequal_lengths_fill_up_within_their_own_batch() -> None:
+    targets, _ = texts([1, 1, 1, 1, 1, 1, 1, 9])
+    batches = Batches(torch.arange(8.0)[:, None], targets, torch.arange(8))
+    widths = [batch.targets.shape[1] for batch in batches.epoch(0, 0, 2)]
+    assert sorted(widths) == [1, 1, 1, 9]
