@@ -29,7 +29,7 @@ PROMISE = (
 )
 SMALL, LARGE = 12, 50  # repeats of each kind of work; an epoch is so short that ten count as one
 # In the second half altogether, by least squares. Allocators give back late: in 30 to 40 repeats of each kind of work
-# the steepest of all windows of 3 to 20 repeats, from the sixth on, rose by 470 kB, as much in short ones as in long.
+# the steepest of all windows of 3 to 20 repeats, from the fifth on, rose by 470 kB, as much in short ones as in long.
 MEMORY_KB = 1200.0
 SETTINGS: dict[str, Any] = {"epochs": 2, "threads": 1, "baselines": False, "trial_time": 0, "batch_size": 32}
 
