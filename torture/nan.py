@@ -14,6 +14,7 @@ from torch import Tensor
 from glia.seed import mix
 from glia.torture.result import Result
 from glia.training.nonfinite import NonFinite
+from glia.training.soundness import KEPT
 from torture.poison import NETWORKS, PLACES, STEPS, Bench, Poison, fits, poisoned
 from torture.poison_runs import in_a_run, wrong
 
@@ -82,16 +83,14 @@ def attempt(number: int, twins: dict[str, dict[str, Tensor]]) -> tuple[list[str]
         except NonFinite as ended:
             error = ended
     said += [f"the model is left with {name}" for name in wrong(bench.model.state_dict())]
-    said += _judged(error, poison, settings, network, row)
+    said += _judged(error, poison, network, row, rhythm)
     if row is None and error is not None and not said and not math.isfinite(poison.value):
         said += _goes_on(network, settings, last, poison, twins)
     return [f"{what}: {line}" for line in said], error is not None
 
 
-def _judged(
-    error: NonFinite | None, poison: Poison, settings: dict[str, Any], network: str, row: int | None
-) -> Iterator[str]:
-    """Did it end where it had to, and does it say enough?"""
+def _judged(error: NonFinite | None, poison: Poison, network: str, row: int | None, rhythm: int) -> Iterator[str]:
+    """Did it end where it had to, and does it say enough? rhythm: every how many steps a snapshot is taken."""
     if error is None:
         if math.isfinite(poison.value) or poison.place in BORNE or _swallowed(poison, network):
             return
@@ -103,10 +102,14 @@ def _judged(
         yield f"the overflow was not found: {error}"
     if not error.where or not error.what:
         yield f"no place is named: {error}"
-    # An average reaches no loss: it is seen at the end of an epoch, or in a snapshot. Moments reach weights first.
-    late = {"average": STEPS, "optimizer": 2}.get(poison.place, 1)
+    # An average reaches no loss: it is seen at the end of an epoch, or in a snapshot. Moments reach weights first. What
+    # a ReLU or a gradient of 0 hides, and a square that overflows where its number does not, is seen when it is kept.
+    kept = error.where == KEPT
+    late = {"average": STEPS, "optimizer": 2}.get(poison.place, 1) + (rhythm - 1 if kept else 0)
     if row is None and not math.isfinite(poison.value) and not poison.step <= error.step <= poison.step + late:
         yield f"it ended at step {error.step}"
+    if row is not None and kept and math.isfinite(poison.value):
+        return
     if row is not None and row not in error.batch:
         yield f"row {row} is not in the batch that is named: {error.batch}"
     if row is not None and error.rows != [row]:

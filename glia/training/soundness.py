@@ -11,6 +11,8 @@ from glia.optim.average import Average
 from glia.runs.packing import tensors_in
 from glia.training.nonfinite import NonFinite
 
+KEPT = "seen when they were to be kept"
+
 
 class Sound:
     """Refuses to keep what is not finite: weights, running figures, averages, the optimizer's state.
@@ -37,7 +39,7 @@ class Sound:
             value = dict(named)[bad].detach()
             kind = "" if bad.startswith("the ") else "the weights of " if bad in self._weights() else "the buffer "
             worst = value[~torch.isfinite(value)].flatten()[0].item()
-            raise NonFinite(step, epoch, worst, "seen when they were to be kept", what=f"{kind}{bad}")
+            raise NonFinite(step, epoch, worst, KEPT, what=f"{kind}{bad}")
 
     def restore(self) -> None:
         """The first weights again, where the present ones are not finite."""
