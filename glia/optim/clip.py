@@ -4,16 +4,21 @@ A norm that is not finite changes nothing: the gradients are left as they are, s
 see where it arose. (torch's clip_grad_norm_ would spread one NaN over every gradient.)
 """
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
+from torch._utils import _flatten_dense_tensors
 from torch.nn import utils
 
 from glia.errors import GliaError, unknown
 
 Clip = Callable[[], Tensor]
 """Clips the gradients of one model, and gives their norm before that."""
+
+FEW_NUMBERS = 65_536  # of all gradients together, up to which one copy of them costs less than a norm of each
+_ON_CPU = (torch.device("cpu"), torch.strided)
 
 
 def build(how: str, model: nn.Module, limit: float) -> Clip:
@@ -45,10 +50,17 @@ def by_norm(parameters: Iterable[Tensor], limit: float) -> Tensor:
     Pascanu et al. 2013, arXiv 1211.5063, algorithm 1.
     """
     _check(limit)
-    parameters, norm = _measured(parameters)
-    if norm.is_cpu and norm.item() < limit * (1 - 1e-3) - 1e-5:
-        return norm  # the factor would be 1
-    utils.clip_grads_with_norm_(parameters, limit, _usable(norm))
+    held = list(parameters)
+    gradients = [parameter.grad for parameter in held if parameter.grad is not None]
+    if not _alike(gradients):
+        norm = utils.get_total_norm(gradients)
+        utils.clip_grads_with_norm_(held, limit, _usable(norm))
+        return norm
+    norm = _norm_of_alike(gradients)
+    measured = norm.item()
+    factor = limit / (measured + 1e-6)
+    if factor < 1.0 and math.isfinite(measured):
+        torch._foreach_mul_(gradients, factor)
     return norm
 
 
@@ -83,10 +95,19 @@ def _measured(parameters: Iterable[Tensor]) -> tuple[list[Tensor], Tensor]:
 
 
 def total_norm(gradients: list[Tensor]) -> Tensor:
-    """The norm of all, as torch's `get_total_norm` finds it; where all are alike, without sorting them first."""
-    first = gradients[0] if gradients else None
-    if first is None or any(g.dtype != first.dtype or not g.is_cpu or g.layout != torch.strided for g in gradients):
-        return utils.get_total_norm(gradients)
+    """The norm of all, as torch's `get_total_norm` finds it but for its last bits."""
+    return _norm_of_alike(gradients) if _alike(gradients) else utils.get_total_norm(gradients)
+
+
+def _alike(gradients: list[Tensor]) -> bool:
+    """Are all of one type, on the CPU and not sparse? Then nothing has to be sorted before it is worked on."""
+    kinds = {(g.dtype, g.device, g.layout) for g in gradients}
+    return len(kinds) == 1 and kinds.pop()[1:] == _ON_CPU
+
+
+def _norm_of_alike(gradients: list[Tensor]) -> Tensor:
+    if sum([g.numel() for g in gradients]) <= FEW_NUMBERS:
+        return torch.linalg.vector_norm(_flatten_dense_tensors(gradients))
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients, 2.0)), 2.0)
 
 
