@@ -69,7 +69,10 @@ def run(count: int, folder: Path, tell: Callable[[str], None]) -> Result:
     figures: dict[str, str] = {}
     for name, prepare in WORK.items():
         tell(name)
-        seen = watched(prepare(folder / name.replace(" ", "-")), count)
+        work = prepare(folder / name.replace(" ", "-"))
+        seen = watched(work, count)
+        if grown(seen):  # an allocator may take 4 MB more once and for all; what leaks does so again
+            seen = watched(work, count)
         figures[f"{name}, kB a repeat"] = f"{slope([one.memory_kb for one in seen[len(seen) // 2 :]]):.1f}"
         failed += [f"{name}: {line}" for line in grown(seen)]
     return Result(NAME, PROMISE, count * len(WORK), tuple(failed), time.monotonic() - began, figures)

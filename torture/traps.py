@@ -100,7 +100,9 @@ def data() -> Iterator[Trap]:
             os.mkfifo(folder / "pipe.png")
             (folder / "list.csv").write_text("path,label\n" + "".join(f"{name},{i % 2}\n" for i in range(40)))
 
-        yield Trap(f"picture list {name}", ("train", "list.csv", *QUIET), listed)
+        # A list names pictures wherever they lie: a true one beside its folder is read, as it was asked for.
+        codes = (0, 2) if name.endswith("secret.png") else (2,)
+        yield Trap(f"picture list {name}", ("train", "list.csv", *QUIET), listed, codes)
 
 
 def arrays() -> Iterator[Trap]:

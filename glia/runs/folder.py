@@ -26,7 +26,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 def plain_name(text: str) -> str:
     """A safe folder name made from any text: letters, digits, dots and dashes."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:48]
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:48].rstrip("-._")
     return f"run-{name}".lower() if DEVICE.fullmatch(name) else name.lower() or "run"
 
 

@@ -9,13 +9,29 @@ import torch
 from glia.errors import DamagedError, GliaError
 from glia.recipe import Recipe
 from glia.runs import machine
-from glia.runs.folder import NAME, RunFolder, plain_name
+from glia.runs.folder import NAME, RunFolder, check_name, plain_name
 
 
-@pytest.mark.parametrize("text", ["titanic.csv", "../../etc/passwd", "a b\tc", "", "ü/ö", "x" * 300, ".hidden", "CON."])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "titanic.csv",
+        "../../etc/passwd",
+        "a b\tc",
+        "",
+        "ü/ö",
+        "x" * 300,
+        ".hidden",
+        "CON.",
+        "a" * 47 + "." * 9,
+        "a" * 47 + "/b",
+    ],
+)
 def test_any_text_gives_a_safe_name(text: str) -> None:
     name = plain_name(text)
     assert NAME.fullmatch(name) and ".." not in name and "/" not in name
+    check_name(name)
+    assert plain_name(name) == name
 
 
 def test_unsafe_names_are_refused(tmp_path: Path) -> None:
