@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import polars as pl
 import pytest
 import torch
@@ -59,6 +60,9 @@ def test_commands_go_through(run: glia.Run, place: Path, tmp_path: Path) -> None
     program = torch.export.load(run.export(made[1])).module()
     (raw,) = run.reader.stream(place / "new")
     torch.testing.assert_close(program(raw.inputs)[:, 1], torch.tensor(said["p_right"].to_list()), atol=1e-5, rtol=0)
+    session = onnxruntime.InferenceSession(run.export(tmp_path / "net.onnx"))
+    told = session.run(None, {session.get_inputs()[0].name: raw.inputs.numpy()})[0]
+    np.testing.assert_allclose(told[:, 1], said["p_right"].to_list(), atol=1e-4)
 
 
 def test_few_clips_are_looked_at_at_once(run: glia.Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
