@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from glia.data.batches import Batches
 from glia.data.facts import ImageFacts
+from glia.data.images import augment as module
 from glia.data.images.augment import STRENGTHS, Augment, by_name
 from glia.data.images.choice import chosen
 from glia.data.images.draws import splitmix64, uniform
@@ -232,3 +234,30 @@ def test_batches_without_augment_show_the_rows_as_they_are() -> None:
     batches = Batches(x, index, index, by_name(BY_ROW))
     plain = next(islice(batches.ordered(8), 1))
     assert torch.equal(plain.inputs, x)
+
+
+@pytest.mark.parametrize("reflect", [True, False])
+def test_warping_is_torchs_sampling_of_an_affine_grid(reflect: bool) -> None:
+    x = pictures(6, side=24)[..., :18].float()
+    angle, scale = torch.linspace(-1, 1, 6), torch.linspace(0.7, 1.6, 6)
+    center, flip = torch.linspace(-0.4, 0.4, 12).view(6, 2), torch.arange(6) % 2 == 0
+    cos, sin = angle.cos() / scale, angle.sin() / scale
+    rows = [torch.stack([cos, -sin * (24 / 18), center[:, 0]], 1), torch.stack([sin * (18 / 24), cos, center[:, 1]], 1)]
+    grid = F.affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
+    mirrored = torch.where(flip[:, None, None, None], x.flip(3), x)
+    mode = "reflection" if reflect else "border"
+    expected = F.grid_sample(mirrored, grid, padding_mode=mode, align_corners=False)
+    torch.testing.assert_close(warped(x, angle, scale, center, reflect, flip), expected, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("names", [BY_ROW, "flip,closeup,color", "mixup,cutmix"])
+def test_a_batch_of_large_pictures_is_worked_on_in_parts(names: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    operations = by_name(names, classes=4)
+    assert operations is not None
+    x, index = pictures(), torch.arange(24)
+    whole = operations(x, index % 4, 0, 1, index)
+    monkeypatch.setattr(module, "AT_ONCE", 5 * x[0].numel())
+    for one, other in zip(whole, operations(x, index % 4, 0, 1, index), strict=True):
+        assert torch.equal(one, other)
+    none, _ = operations(x[:0], index[:0] % 4, 0, 1, index[:0])
+    assert none.shape == (0, 3, 20, 20)

@@ -13,9 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from glia.data.images.draws import uniform
-from glia.data.images.warp import coloured, erased, moved, pasted, warped
+from glia.data.images.warp import coloured, erased, moved, pasted, settled, warped
 from glia.errors import GliaError, unknown
 from glia.seed import mix
+
+AT_ONCE = 1 << 20  # values of so many pictures at a time: their floats stay in the cache, in memory that is used again
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,27 @@ class Augment:
 
     def __call__(self, inputs: Tensor, targets: Tensor, seed: int, epoch: int, index: Tensor) -> tuple[Tensor, Tensor]:
         """The rows `index` as epoch `epoch` shows them."""
-        draw = _Draw(seed, epoch, index)
-        if self.flip or self.shift or self.crop:
-            inputs = self._moved(inputs, draw)
-        if self.rotate or self.zoom or self.closeup:
-            inputs = self._warped(inputs, draw)
-        if self.brightness or self.contrast or self.saturation:
-            factors = [1 + getattr(self, name) * draw.around(name) for name in ("brightness", "contrast", "saturation")]
-            inputs = coloured(inputs, *factors)
-        if self.erase:
-            inputs = self._erased(inputs, draw)
+        some = max(1, AT_ONCE // max(1, inputs.shape[1:].numel()))
+        pieces = zip(inputs.split(some), index.split(some))
+        inputs = torch.cat([self._each(piece, _Draw(seed, epoch, rows)) for piece, rows in pieces])
         if self.mixup or self.cutmix:
-            return self._mixed(inputs, targets, draw)
+            return self._mixed(inputs, targets, _Draw(seed, epoch, index))
         return inputs, targets
+
+    def _each(self, inputs: Tensor, draw: "_Draw") -> Tensor:
+        """What happens to each picture by itself."""
+        dtype = inputs.dtype
+        warps, colours = self.rotate or self.zoom or self.closeup, self.brightness or self.contrast or self.saturation
+        if self.shift or self.crop or (self.flip and not warps):
+            inputs = self._moved(inputs, draw)
+        if warps:
+            inputs = self._warped(inputs.float() if colours else inputs, draw)
+            if colours and dtype == torch.uint8:
+                inputs.round_()  # whole numbers all the same; bytes in between would only be made floats again
+        if colours:
+            factors = [1 + getattr(self, name) * draw.around(name) for name in ("brightness", "contrast", "saturation")]
+            inputs = settled(coloured(inputs, *factors), dtype)
+        return self._erased(inputs, draw) if self.erase else inputs
 
     def _moved(self, inputs: Tensor, draw: "_Draw") -> Tensor:
         height, width = inputs.shape[2:]
@@ -68,7 +78,8 @@ class Augment:
         side = 1 - self.closeup * draw("closeup")
         scale = (1 + self.zoom) ** draw.around("zoom") / side
         center = torch.stack([draw.around("center x"), draw.around("center y")], 1) * (1 - side)[:, None]
-        return warped(inputs, angle, scale, center, reflect=not self.shift)
+        flip = draw("flip") < self.flip if self.flip and not (self.shift or self.crop) else None
+        return warped(inputs, angle, scale, center, not self.shift, flip)
 
     def _erased(self, inputs: Tensor, draw: "_Draw") -> Tensor:
         height, width = inputs.shape[2:]
