@@ -114,7 +114,9 @@ class Data(_Settings):
     augment: str = Field("auto", description="auto, none, or a list such as flip,shift,erase")
     limits: Limits = Field({}, description="more than is usually read, e.g. pixels=200e6; see `glia list limits`")
     bad_limit: Share = Field(0.05, description="share of unreadable pictures, clips or sounds that is tolerated")
-    workers: int = Field(0, ge=0, description="threads that load ahead; any number gives the same run")
+    workers: int | None = Field(
+        None, ge=0, description="threads that load ahead; any number gives the same run; chosen if not said"
+    )
 
 
 class Model(_Settings):

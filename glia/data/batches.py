@@ -1,5 +1,6 @@
 """Batches: rows in memory (or behind `take`), in an order that is a function of (seed, epoch) alone."""
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,10 +15,8 @@ from glia.seed import mix
 Augment = Callable[[Tensor, Tensor, int, int, Tensor], tuple[Tensor, Tensor]]
 """(inputs, targets, seed, epoch, index) -> inputs, targets; a pure function, so any worker may run it."""
 
-
 POOL = 50  # batches whose rows are sorted by length together: enough that they are alike, few enough to stay random
-
-
+LIGHT = 3 * 64 * 64  # values of a picture: up to here a thread that augments it costs about as much as it saves
 GATHERED, GATHERED_BYTES = 64, 4_000_000  # batches whose rows are fetched at once, at most, and their size
 
 
@@ -44,7 +43,7 @@ class Batches:
     inputs: (N, ...) tensor, or a `Rows`. targets: (N,) class indices, (N, targets) float, or a `Rows` of sequences.
     rows: (N,) number of each row in its source, so that a person can find it again.
     augment: changes training batches only; `ordered` never calls it.
-    workers: threads that fetch and augment ahead. Any number gives the same batches.
+    workers: threads that fetch and augment ahead (`threads_ahead`). Any number gives the same batches.
     lengths: (N,) of each row, where they differ: rows of like lengths then share a batch, so that little is filled up.
     """
 
@@ -122,6 +121,17 @@ class Batches:
             for part in (self.inputs, self.targets)
         )
         return Batch(inputs, targets, index)
+
+
+def threads_ahead(asked: int | None, inputs: Tensor | Rows, augment: Augment | None) -> int:
+    """How many threads fetch and augment pictures ahead: as many as `asked`; where nobody said, one if that is work
+    enough and there is a core for it beside the network's.
+    """
+    if asked is not None:
+        return asked
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    light = isinstance(inputs, Tensor) and (augment is None or inputs[:1].numel() <= LIGHT)
+    return int(cores > 1 and not light)
 
 
 def _bytes(inputs: Any, rows: int) -> int:

@@ -138,7 +138,7 @@ class Checkup:
         self.began = time.perf_counter()
         self.listener = listener = Frugal(Chart(), capture=False)
         self.clock = clock = Clock()
-        clock.workers = self.session.recipe.data.workers
+        clock.workers = getattr(self.session.data.train, "workers", 0)
         try:
             with closing(clock), listener.at_work():
                 yield

@@ -9,8 +9,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import thread as pool
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 from glia import disk
 from glia.errors import GliaError
@@ -92,11 +94,18 @@ def _who() -> str:
         return ", ".join(frozen)
     if children:
         return f"workers {', '.join(str(pid) for pid in states)} give no batch"
-    stuck = [thread for thread in threading.enumerate() if thread.name.startswith("glia-loader")]
+    frames = sys._current_frames()
+    loaders = [thread for thread in threading.enumerate() if thread.name.startswith("glia-loader")]
+    stuck = [thread for thread in loaders if not _idle(frames.get(thread.ident or 0))]
     thread = stuck[0] if stuck else threading.main_thread()
-    frame = sys._current_frames().get(thread.ident or 0)
+    frame = frames.get(thread.ident or 0)
     place = f" at {frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_name})" if frame else ""
     return f"thread {thread.name} is stuck{place}"
+
+
+def _idle(frame: FrameType | None) -> bool:
+    """Does a pool's thread wait for work? Then it is the network that takes so long, and not the rows."""
+    return frame is not None and frame.f_code.co_filename == pool.__file__
 
 
 def _state(pid: int) -> str:

@@ -305,6 +305,30 @@ def test_decoded_pictures_on_disk_are_the_same(pets: Path, tmp_path: Path, monke
     assert len(aside.train.at(torch.arange(len(aside.train))).inputs) == len(aside.train)
 
 
+def test_large_pictures_are_augmented_ahead_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed, kind in enumerate(("cat", "dog")):
+        fill(tmp_path / "large" / kind, 12, seed=100 * seed, side=(70, 80))
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    ahead, asked = prepare(tmp_path / "large"), prepare(tmp_path / "large", workers=0)
+    assert ahead.train.workers == 1 and asked.train.workers == 0
+    assert ahead.valid is not None and ahead.valid.workers == 0  # held in memory as the network takes them
+    for one, other in zip(ahead.train.epoch(0, 1, 5), asked.train.epoch(0, 1, 5), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0})
+    assert prepare(tmp_path / "large").train.workers == 0
+    assert prepare(tmp_path / "large", workers=2).train.workers == 2
+
+
+def test_small_pictures_need_no_thread_but_for_their_files(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    assert prepare(pets, augment="flip").train.workers == 0
+    monkeypatch.setattr(pixels, "free_bytes", lambda: 1000)
+    for share in (pixels.DISK_SHARE, 0.0):  # decoded once, onto the disk; decoded each time
+        monkeypatch.setattr(pixels, "DISK_SHARE", share)
+        aside = prepare(pets)
+        assert aside.valid is not None and aside.train.workers == aside.valid.workers == 1
+
+
 def test_time_and_columns_that_folders_lack(pets: Path) -> None:
     with pytest.raises(GliaError, match="time"):
         prepare(pets, time="taken")

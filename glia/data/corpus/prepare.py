@@ -52,7 +52,7 @@ def prepare_corpus(data: "Data", seed: int) -> Prepared:
     parts = store(texts, tokens, fingerprint, sum({id(s): s.bytes for s in surveys.values()}.values()))
     context = _context(data, parts)
     reader = CorpusReader(tokens, context, data.encoding, dict(data.limits))
-    batches = {name: _batches(part, context, data.workers, train=name == "train") for name, part in parts.items()}
+    batches = {name: _batches(part, context, data.workers or 0, train=name == "train") for name, part in parts.items()}
     unknown = {name: _unknown(part, tokens) for name, part in parts.items()}
     card = _card(data, parts, batches, reader, why, unknown, fingerprint)
     facts = TextFacts(tokens.size, context, tokens.pad, len(batches["train"]))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from glia import limits
-from glia.data.batches import Batches
+from glia.data.batches import Batches, threads_ahead
 from glia.data.facts import ImageFacts
 from glia.data.images.arrayfiles import Arrays, Part, is_array_source, open_arrays
 from glia.data.images.augment import Augment, by_name
@@ -80,7 +80,8 @@ def prepare_images(data: Any, seed: int) -> Prepared:
             return None
         index = torch.from_numpy(rows)
         numbers = torch.tensor(pictures.rows, dtype=torch.int64)[index]
-        return Batches(pixels.only(rows), targets[index], numbers, augment, data.workers)
+        inputs = pixels.only(rows)
+        return Batches(inputs, targets[index], numbers, augment, threads_ahead(data.workers, inputs, augment))
 
     first = batches(train, augment)
     if first is None:

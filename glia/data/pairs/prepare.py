@@ -62,7 +62,7 @@ def prepare_pairs(data: "Data", seed: int) -> Prepared:
     notes += whys
     parts["train"], told = _within(parts["train"], told, reader, notes)
     batches = {
-        name: _batches(part, *(told if name == "train" else _told(part, reader)), data.workers)
+        name: _batches(part, *(told if name == "train" else _told(part, reader)), data.workers or 0)
         for name, part in parts.items()
     }
     one = reader.written

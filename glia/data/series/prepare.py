@@ -58,7 +58,7 @@ def prepare_series(data: "Data", seed: int) -> Prepared:
     augment = by_name(data.augment, std)
     targets = answer.encode(found.table)
     batches = {
-        name: _batches(found, rows, targets, augment if name == "train" else None, data.workers)
+        name: _batches(found, rows, targets, augment if name == "train" else None, data.workers or 0)
         for name, rows in parts.items()
     }
     known = replace(asked, targets=found.targets, channels=found.channels)

@@ -124,7 +124,7 @@ class _Parts:
             self._targets(some),
             torch.tensor(self.rows, dtype=torch.int64)[index],
             augment,
-            self.data.workers,
+            self.data.workers or 0,
             torch.from_numpy(self.seen.lengths)[index],
         )
 

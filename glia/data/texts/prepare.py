@@ -71,7 +71,7 @@ def prepare_texts(data: "Data", seed: int) -> Prepared:
             answer.encode(piece),
             torch.from_numpy(piece.rows),
             augment if name == "train" else None,
-            data.workers,
+            data.workers or 0,
             lengths=rows[name].lengths,
         )
         for name, piece in parts.pieces.items()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from glia.data.batches import Batches
+from glia.data.batches import Batches, threads_ahead
 from glia.data.facts import VideoFacts
 from glia.data.images.card import class_counts, digest_of, target_column
 from glia.data.images.labels import encode, kind_of, sorted_classes, task_of
@@ -52,7 +52,8 @@ def prepare_video(data: Any, seed: int) -> Prepared:
     def batches(index: Int64s, augment: ClipAugment | None = None) -> Batches:
         which = torch.from_numpy(index)
         inputs = seen.inputs.only(index.tolist()) if isinstance(seen.inputs, FileClips) else seen.inputs[which]
-        return Batches(inputs, targets[which], torch.tensor(rows, dtype=torch.int64)[which], augment, data.workers)
+        numbers = torch.tensor(rows, dtype=torch.int64)[which]
+        return Batches(inputs, targets[which], numbers, augment, threads_ahead(data.workers, inputs, augment))
 
     return Prepared(
         train=batches(train, augment),
