@@ -20,7 +20,8 @@ ABOUT = {
     "system counts it at most, pages of mapped files included.",
     "Reading": "A million rows, 16 columns, 113 MB. glia keeps each row's line, finds missing words and odd rows.",
     "Pictures": f"JPEGs of {files.SIDE} x {files.SIDE}, a residual network of 16 channels, batches of {files.BATCH}, "
-    "one thread. The share that waits is that of the clock in the second epoch.",
+    "one thread. The share that waits is that of the clock in the second epoch; load: programs that wanted one of the "
+    "cores, this one among them.",
 }
 
 
@@ -49,10 +50,11 @@ def tables() -> dict[str, Figures]:
         rows = [[name, f"{m:.2f}", f"{low:.2f} to {high:.2f}"] for name, (m, low, high) in kept["reading"].items()]
         found["Reading"] = Figures("A million rows", ["who", "CPU s", "lowest, highest"], rows)
     if "loader" in kept:
-        head = ["pictures", "how many", "CPU s before", "us a picture, first epoch", "second", "share that waits", "MB"]
+        head = ["pictures", "how many", "CPU s before", "us a picture, first epoch", "second"]
+        head += ["share that waits", "MB", "load"]
         rows = [
-            [n, f"{c:,.0f}", f"{p:.1f}", f"{a:.0f}", f"{b:.0f}", f"{w:.1%}", f"{mb:.0f}"]
-            for n, c, p, a, b, w, mb in kept["loader"]
+            [n, f"{c:,.0f}", f"{p:.1f}", f"{a:.0f}", f"{b:.0f}", f"{w:.1%}", f"{mb:.0f}", f"{load:.1f}"]
+            for n, c, p, a, b, w, mb, load in kept["loader"]
         ]
         found["Pictures"] = Figures("Who waits", head, rows)
     return found

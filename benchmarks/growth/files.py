@@ -1,5 +1,6 @@
 """A CSV's size against memory and time; reading beside polars; a folder of pictures and who waits for whom."""
 
+import os
 import statistics
 import subprocess
 import sys
@@ -111,10 +112,11 @@ def loader(count: int) -> None:
     with TemporaryDirectory() as folder:
         make_pictures(Path(folder), count)
         ways = {
-            "in memory, as they are": (1.0, 0.0, 0, "none"),
-            "in memory, augmented": (1.0, 0.0, 0, "auto"),
-            "in memory, augmented, 1 worker": (1.0, 0.0, 1, "auto"),
-            "on the disk, augmented, 1 worker": (0.0, 1.0, 1, "auto"),
+            "in memory, as they are": (1.0, 0.0, None, "none"),
+            "in memory, augmented (the default)": (1.0, 0.0, None, "auto"),
+            "in memory, augmented, no worker": (1.0, 0.0, 0, "auto"),
+            "on the disk, augmented": (0.0, 1.0, None, "auto"),
+            "decoded each time, augmented": (0.0, 0.0, None, "auto"),
             "decoded each time, augmented, 2 workers": (0.0, 0.0, 2, "auto"),
         }
         keep("loader", [[name, count, *apart(_waited, folder, *how)] for name, how in ways.items()])
@@ -122,8 +124,10 @@ def loader(count: int) -> None:
         print("loader", line, flush=True)
 
 
-def _waited(folder: str, memory: float, disk: float, workers: int, augment: str) -> list[float]:
-    """Seconds (CPU) of preparing; us a picture in a first and a later epoch; share of the later one that waits."""
+def _waited(folder: str, memory: float, disk: float, workers: int | None, augment: str) -> list[float]:
+    """Seconds (CPU) of preparing; us a picture in a first and a later epoch; share of the later one that waits;
+    MB; how many programs wanted a core in the last minute.
+    """
     pixels.MEMORY_SHARE, pixels.DISK_SHARE = memory, disk
     began = time.process_time()
     data = glia.prepare(folder, workers=workers, augment=augment, valid_share=0, test_share=0)
@@ -139,4 +143,4 @@ def _waited(folder: str, memory: float, disk: float, workers: int, augment: str)
             cpu.append(time.process_time())
     share = waits[-1] / (ends[-1] - ends[-2])
     each = [1e6 * (b - a) / len(data.train) for a, b in zip(cpu, cpu[1:])]
-    return [prepared, each[0], each[-1], share, peak_mb()]
+    return [prepared, each[0], each[-1], share, peak_mb(), os.getloadavg()[0]]
