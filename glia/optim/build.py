@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from glia.catalog import entry as catalog
 from glia.errors import GliaError
+from glia.optim.bare import new
 from glia.optim.groups import Group, embeddings, groups
 from glia.optim.layout import guard
 from glia.optim.together import Together
@@ -44,7 +45,7 @@ def build(
     try:
         if entry.facts["matrix_only"]:
             return _with_matrices(make, model, made, lr, settings)
-        return guard(set_lr(make(made, **settings, **_fused(entry, made, settings)), lr))
+        return guard(set_lr(new(make, made, **settings, **_fused(entry, made, settings)), lr))
     except (TypeError, ValueError) as error:
         if isinstance(error, GliaError):
             raise

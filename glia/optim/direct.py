@@ -12,6 +12,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim import optimizer as torchs
 
 from glia.optim import layout
+from glia.optim.bare import bare
 
 
 class _Group(NamedTuple):
@@ -36,7 +37,7 @@ class Direct:
         """The same as ``optimizer.step()``, the short way where there is one."""
         optimizer = self.optimizer
         if not self._plain() or not self._ready():
-            optimizer.step()
+            bare(optimizer.step)()
             return
         for hook in torchs._global_optimizer_pre_hooks.values():
             hook(optimizer, (optimizer,), {})

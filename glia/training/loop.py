@@ -17,6 +17,7 @@ from glia.data.batches import Batches
 from glia.errors import GliaError
 from glia.optim import clip as clipping
 from glia.optim.average import Average
+from glia.optim.bare import bare
 from glia.optim.build import base_rate
 from glia.optim.build import build as build_optimizer
 from glia.optim.layout import guard
@@ -126,7 +127,7 @@ def fit(
 
     def snapshot() -> dict[str, Any]:
         sound.check(at.step, at.epoch, whole=True)
-        return {"progress": {**vars(at)}} | {name: part.state_dict() for name, part in parts.items()}
+        return {"progress": {**vars(at)}} | {name: bare(part.state_dict)() for name, part in parts.items()}
 
     in_place = device.type == "cpu" and isinstance(feed.train, Batches)
     noise_before = torch.default_generator.get_state()

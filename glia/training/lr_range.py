@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from glia.optim.bare import bare
 from glia.optim.build import set_lr
 from glia.seed import mix
 from glia.training.feed import Feed, moved
@@ -73,7 +74,7 @@ def lr_range(
         rate = low * (high / low) ** (number / (steps - 1))
         set_lr(optimizer, rate)
         seed_noise(mix(seed, "lr range", number), device)
-        optimizer.zero_grad()
+        bare(optimizer.zero_grad)()
         loss = as_outcome(step(trial, moved(batch, device))).loss
         loss.backward()
         value = loss.item()
@@ -83,7 +84,7 @@ def lr_range(
             return LrRange((*lrs, rate), (*losses, math.inf), diverged=True)
         lrs.append(rate)
         losses.append(corrected)
-        optimizer.step()
+        bare(optimizer.step)()
     return LrRange(tuple(lrs), tuple(losses), diverged=False)
 
 

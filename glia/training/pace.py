@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from glia.optim.bare import bare
 from glia.optim.build import set_lr
 from glia.seed import mix
 from glia.training.feed import Feed, moved
@@ -78,12 +79,12 @@ class Trial:
         self.made += 1
         torch.set_num_threads(way.threads)
         began = perf_counter()
-        self.optimizer.zero_grad()
+        bare(self.optimizer.zero_grad)()
         with way.numbers.step():
             with way.numbers.forward(self.device):
                 loss = as_outcome(self.step(self.model, batch)).loss
             loss.backward()
-        self.optimizer.step()
+        bare(self.optimizer.step)()
         loss.item()  # on a GPU it waits for all that was asked
         return perf_counter() - began
 

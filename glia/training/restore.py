@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from glia.errors import DamagedError
+from glia.optim.bare import bare
 from glia.training.update import Progress
 
 
@@ -11,7 +12,7 @@ def restore(parts: Mapping[str, Any], state: Mapping[str, Any]) -> Progress:
     """Load each part's state; where the run stood. Raises DamagedError for the state of other parts."""
     try:
         for name, part in parts.items():
-            part.load_state_dict(state[name])
+            bare(part.load_state_dict)(state[name])
         return Progress(**state["progress"])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         got = f"{type(error).__name__}: {error}"[:200]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from glia.optim.average import Average
+from glia.optim.bare import bare
 from glia.runs.packing import tensors_in
 from glia.training.nonfinite import NonFinite
 
@@ -32,7 +33,7 @@ class Sound:
         """Raises NonFinite where the weights, their averages or (`whole`) the optimizer's state are not finite."""
         named = list(self._kept())
         if whole:
-            state = self.optimizer.state_dict()["state"]
+            state = bare(self.optimizer.state_dict)()["state"]
             named += [pair for pair in tensors_in(state, "the optimizer's state") if pair[1].ndim]
         bad = next(_bad(named), None)
         if bad is not None:

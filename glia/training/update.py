@@ -11,6 +11,7 @@ from torch import nn
 
 from glia.data.batches import Batch
 from glia.optim.average import Average
+from glia.optim.bare import bare
 from glia.optim.build import set_lr
 from glia.optim.clip import Clip, total_norm
 from glia.optim.direct import Direct
@@ -98,7 +99,7 @@ class Update:
         if self.short is not None and len(group) == 1 and self.short.replay.running:
             self.short.optimizer.step()
         else:
-            self.optimizer.step()
+            bare(self.optimizer.step)()
         if self.average:
             self.average.update()
         at.step, at.batch, at.rows = at.step + 1, at.batch + len(group), at.rows + seen.rows
@@ -111,7 +112,7 @@ class Update:
         short = self.short if len(group) == 1 and total else None
         if short is None:
             self._seed(at.step)
-            self.optimizer.zero_grad()
+            bare(self.optimizer.zero_grad)()
         for batch, rows in zip(group, sizes, strict=True):
             beat()
             if not rows:  # a share of a batch with fewer rows than processes
@@ -142,7 +143,7 @@ class Update:
 
     def _alone(self, batch: Any) -> Found:
         """Loss and gradients of one batch, as the step is written."""
-        self.optimizer.zero_grad()
+        bare(self.optimizer.zero_grad)()
         found = self._found(self.model, batch)
         found.loss.backward()
         return found

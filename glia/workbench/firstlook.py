@@ -13,6 +13,7 @@ from glia.data.batches import Batch, Batches
 from glia.data.facts import TableFacts
 from glia.data.prepared import Prepared
 from glia.models.tabular import ByteDropout
+from glia.optim.bare import bare
 from glia.training.feed import moved
 from glia.vitals import likeness
 from glia.vitals.chart import Chart, LabelFacts, LoopFacts, RowsFacts, SplitFacts
@@ -153,7 +154,7 @@ def first_step(session: Session) -> Chart:
             twin.train()
             outcome = session.step(twin, batch)
             (outcome if isinstance(outcome, Tensor) else outcome.loss).backward()
-            optimizer.step()
+            bare(optimizer.step)()
         if session.plain:
             chart.models[:1] = list(_with_operations(chart, plain_dropout(copy.deepcopy(session.model)), batch))
     if not rate:

@@ -5,14 +5,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from types import MethodType
 from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from glia.optim.bare import bare
 from glia.vitals.listen import Listener
-from glia.vitals.overhear import overheard
+from glia.vitals.overhear import overheard, patched
 
 SHARE = 0.01  # of the time that measuring may take while a run goes on
 FIRST_STEPS = 2  # measured whatever that costs
@@ -62,6 +64,16 @@ class Frugal(Listener):
             watching.callback(register_optimizer_step_pre_hook(self.on_step).remove)
             watching.callback(register_optimizer_step_post_hook(self.on_stepped).remove)
             watching.callback(self.calls.switch, on=False)
+            watching.enter_context(patched(Optimizer, "zero_grad", _bare))
             watching.enter_context(overheard(self))
             self._measure_next(True)
             yield
+
+
+def _bare(original: Any) -> Any:
+    """What overhears a call hides from `bare` whose method it is, so that is asked beneath it."""
+
+    def clear(optimizer: Optimizer, *args: Any, **options: Any) -> None:
+        bare(MethodType(original, optimizer))(*args, **options)
+
+    return clear
