@@ -70,6 +70,7 @@ def seconds(code: str, *, whole: bool = False) -> dict[str, float] | None:
     """What the code prints, or how long the whole process lives; None where it fails, as without the package."""
     used = processor_seconds()
     environment = os.environ | {"PYTHONPATH": str(ROOT), "KERAS_BACKEND": "torch", "PYTHONWARNINGS": "ignore"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what pip installs is compiled, so ours must be too
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         done = subprocess.run(

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+from glia.cli.heavy import heavy
 from glia.cli.screen import Console
 
 
 def run(path: Path, source: str, *, limits: str = "") -> None:
     """Print the figures of a run on new rows."""
-    from glia.cli.display import results
-    from glia.workbench.run import open_run
+    with heavy():
+        from glia.cli.display import results
+        from glia.workbench.run import open_run
 
     run = open_run(path)
     console = Console(highlight=False)

@@ -4,12 +4,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from glia.cli.heavy import heavy
 from glia.cli.screen import Console
 
 
 def run(path: Path, source: str, *, out: Path | None, keep: bool, overwrite: bool, **options: Any) -> None:
     """Write predictions and say how many and where."""
-    from glia.workbench.run import open_run
+    with heavy():
+        from glia.workbench.run import open_run
 
     began = time.monotonic()
     target = out or Path(f"{Path(source).name.partition('.')[0]}-predictions.csv")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glia.cli import settings
+from glia.cli.heavy import heavy
 from glia.cli.screen import Console
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ def run(
         start = Recipe.read(recipe, Recipe.of(limits=changed.get("limits", {})).data.limits)
     source = settings.one_word(words, "SOURCE") if words or recipe is None else None
     start = start.updated(**changed, **({"source": source} if source else {}))
-    from glia.workbench.train import train
+    with heavy():
+        from glia.workbench.train import train
 
-    display = _display(quiet=quiet)
+        display = _display(quiet=quiet)
     with display.guarding():
         run = train(
             recipe=start, name=name, runs=runs, force=force,
@@ -46,9 +48,10 @@ def run(
 
 def go_on(path: Path, *, processes: int | None, quiet: bool) -> None:
     """Resume from a command line."""
-    from glia.workbench.train import resume
+    with heavy():
+        from glia.workbench.train import resume
 
-    display = _display(quiet=quiet)
+        display = _display(quiet=quiet)
     with display.guarding():
         run = resume(
             path, processes=processes, tell=display.tell, found=display.found, begin=display.begin, busy=display.busy,

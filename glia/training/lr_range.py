@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -86,6 +87,15 @@ def lr_range(
         losses.append(corrected)
         bare(optimizer.step)()
     return LrRange(tuple(lrs), tuple(losses), diverged=False)
+
+
+def about(usual: float) -> dict[str, Any]:
+    """Steps and ends of a test that has only to say whether a network's usual rate can be kept.
+
+    The factors are those of the whole test. Rates far below hardly move a weight, and where the loss blows up more than
+    three times above the usual rate, that rate is kept.
+    """
+    return {"low": usual / 1000, "high": 4 * usual, "steps": 36}
 
 
 def choose_lr(seen: LrRange, usual: float | None) -> tuple[float, str]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 import torch
@@ -11,14 +11,13 @@ from glia.data.batches import Batches
 from glia.data.facts import facts_to_dict
 from glia.data.mapped import ENOUGH, MappedRows
 from glia.errors import DiskError
-from glia.predict.job import Job, Judged
-from glia.predict.jobs import JOBS, ROWS
-from glia.predict.measure import own_units
-from glia.report.page import render
 from glia.runs import checkpoint
 from glia.runs.folder import RunFolder
 from glia.training.steps import FoldStep
 from glia.workbench.session import Session
+
+if TYPE_CHECKING:
+    from glia.predict.job import Job, Judged
 
 Tell = Callable[[str], None]
 
@@ -44,6 +43,8 @@ def save_model(folder: RunFolder, session: Session) -> None:
 
 def finish(folder: RunFolder, session: Session, tell: Tell) -> None:
     """Everything that a reader of the run wants, worked out once and written down."""
+    from glia.predict.jobs import JOBS  # a training that begins has no use for it yet
+
     job = JOBS.get(session.data.task.kind)
     if job is not None:
         job.fitted(session.model, session.data)
@@ -72,6 +73,8 @@ def finish(folder: RunFolder, session: Session, tell: Tell) -> None:
 
 def write_report(folder: RunFolder, tell: Tell) -> None:
     """The page is a convenience: if the disk refuses it, the run is none the worse."""
+    from glia.report.page import render
+
     try:
         folder.write("report.html", render(folder.path))
     except DiskError as error:
@@ -94,11 +97,14 @@ def _measured_by_its_step(folder: RunFolder) -> dict[str, dict[str, float]]:
     }
 
 
-def _judged(session: Session, job: Job) -> dict[str, Judged]:
+def _judged(session: Session, job: "Job") -> "dict[str, Judged]":
     """How good the network is on each part. Packed folds are validated on the training rows, each by the members that
     never saw it.
     """
-    data, found = session.data, dict[str, Judged]()
+    from glia.predict.jobs import ROWS
+    from glia.predict.measure import own_units
+
+    data, found = session.data, dict[str, "Judged"]()
     if isinstance(session.step, FoldStep) and session.step.valid_on_train:
         outputs = data.task.decode(session.step.out_of_fold(session.model, data.train))
         targets = own_units(data.task, data.train.targets)

@@ -1,12 +1,14 @@
-"""Run: a run folder with its verbs. What `glia.train` returns and `glia.open` finds again."""
+"""Run: a run folder with its verbs. What `glia.train` returns and `glia.open` finds again.
+
+What answers and draws is imported by the verb that needs it: a training that begins has no use for it yet.
+"""
 
 import inspect
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
 import torch
 from torch import nn
 
@@ -14,15 +16,13 @@ from glia.data.prepared import Reader, allowing
 from glia.data.task import Task
 from glia.errors import GliaError
 from glia.models.build import example
-from glia.predict.export import export
-from glia.predict.jobs import job_of
-from glia.predict.predict import whole
-from glia.predict.rows import write_rows
 from glia.recipe import Recipe
-from glia.report.page import render
 from glia.runs import machine
 from glia.runs.folder import RunFolder
 from glia.workbench.believed import Described, described, rebuilt
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class Run:
@@ -115,6 +115,8 @@ class Run:
         options: of the kind of answer, such as horizon=48 of forecasts; and limits="pixels=200e6", or as a dict, to
         read more than `glia list limits` and the training allow.
         """
+        from glia.predict.predict import whole
+
         return whole(self._frames(source, keep=keep, **options))
 
     def predict_file(
@@ -124,11 +126,15 @@ class Run:
 
         Texts that are written go to a file of any other suffix too, a line each.
         """
+        from glia.predict.rows import write_rows
+
         frames = self._frames(source, keep=keep, **options)
         text = "prediction" if self.task.kind == "translate" else None
         return write_rows(frames, Path(out), source=source, overwrite=overwrite, text=text)
 
-    def _frames(self, source: Any, *, limits: Any = None, **options: Any) -> Iterator[pl.DataFrame]:
+    def _frames(self, source: Any, *, limits: Any = None, **options: Any) -> "Iterator[pl.DataFrame]":
+        from glia.predict.jobs import job_of
+
         frames = job_of(self.task).frames
         known = list(inspect.signature(frames).parameters)[4:]  # after the network, the task, the reader, the source
         for name in options:
@@ -138,6 +144,8 @@ class Run:
 
     def evaluate(self, source: Any, *, limits: Any = None) -> dict[str, float]:
         """Figures on new rows that have their answers. limits: as of `predict`."""
+        from glia.predict.jobs import job_of
+
         return job_of(self.task).evaluate(self.model, self.task, self._allowing(limits), source)
 
     def _allowing(self, limits: Any) -> Reader:
@@ -166,11 +174,15 @@ class Run:
 
     def report(self) -> Path:
         """Write the report page again; its path."""
+        from glia.report.page import render
+
         self._folder.write("report.html", render(self.folder))
         return self.folder / "report.html"
 
     def export(self, path: Path | str, *, overwrite: bool = False) -> Path:
         """Write the network, with its preparation, as ONNX (`.onnx`) or a torch.export program (`.pt2`)."""
+        from glia.predict.export import export
+
         if self.task.kind == "translate":
             raise GliaError("a network that writes one token after another is no single file", hint="glia predict")
         rows = example(self._described.facts)

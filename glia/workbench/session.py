@@ -33,7 +33,7 @@ from glia.training.feed import Feed
 from glia.training.forecast import forecasting
 from glia.training.language import next_token
 from glia.training.loop import Moment, fit
-from glia.training.lr_range import choose_lr, lr_range
+from glia.training.lr_range import about, choose_lr, lr_range
 from glia.training.metrics import accuracy, label_accuracy, rmse
 from glia.training.numbers import Numbers
 from glia.training.pace import Trial, Way, choose_pace
@@ -93,10 +93,11 @@ class Session:
 
     def find_lr(self) -> Choice:
         """The learning rate, by a range test on a copy of the model."""
+        asked = about(self.usual_lr) if self.usual_lr else {}
         with torch.random.fork_rng(devices=[]):
             seen = lr_range(
                 self.model, self.feed, self.step, lambda m: self.optimizer(m, 1e-6), seed=self.recipe.train.seed,
-                mode=self._at_the_end,
+                mode=self._at_the_end, **asked,
             )  # fmt: skip
         rate, why = choose_lr(seen, self.usual_lr)
         return Choice("lr", rate, why)

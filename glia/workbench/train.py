@@ -29,7 +29,6 @@ from glia.workbench import processes as several
 from glia.workbench.believed import sound_state
 from glia.workbench.checkup import Busy, Checkup
 from glia.workbench.finish import finish, save_model, status, write_report
-from glia.workbench.generate import sampled
 from glia.workbench.halt import Halt, Stop, Stopped, stop_on_signal
 from glia.workbench.plan import Choice, plan, weighted
 from glia.workbench.prepare import prepare, with_full_paths, with_usual
@@ -327,7 +326,10 @@ class _Work:
     def _train(self, stop: Stop) -> None:
         folder, session, checkup = self.folder, self.session, self.checkup
         watchers = self.begin(session, folder, self.choices) if self.begin else ()
-        watchers += sampled(session, folder, self.tell)
+        if session.data.task.kind == "language":
+            from glia.workbench.generate import sampled
+
+            watchers += sampled(session, folder, self.tell)
         if session.recipe.train.tensorboard:
             watchers += (tensorboard(folder.path, chart_rhythm(session.total_steps()), self.tell),)
         if checkup is not None:
