@@ -1,6 +1,7 @@
 """The house: who may import whom, and how large a room may grow."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -104,6 +105,26 @@ def test_the_command_line_answers_without_the_heavy_packages() -> None:
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     assert "train" in answer.stdout
+
+
+def test_a_training_reaches_its_first_step_without_what_only_its_end_needs(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; sys.argv = ['glia', 'train', 'digits']\n"
+        "from glia.workbench import session\n"
+        "def take(recorder, moment):\n"
+        "    late = {'torch._dynamo', 'jinja2', 'glia.report.page', 'glia.predict.jobs'} & set(sys.modules)\n"
+        "    print(late or 'none', file=sys.stderr, flush=True)\n"
+        "    os._exit(len(late))\n"
+        "session.Recorder.take = take\n"
+        "from glia.cli.main import main\n"
+        "main()"
+    )
+    environment = os.environ | {"PYTHONPATH": str(GLIA.parent)}
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr.split()[-1] == "none"
 
 
 def test_no_public_name_is_hidden_by_a_room() -> None:

@@ -104,10 +104,10 @@ def choose_lr(seen: LrRange, usual: float | None) -> tuple[float, str]:
     """
     top = seen.lrs[-1]
     limit = top / 3 if seen.diverged else math.inf
-    saw = f"loss fell fastest at {seen.steepest:.1e}"
-    saw += f" and blew up at {top:.1e}" if seen.diverged else f" and had not blown up at {top:.1e}"
+    until = f"blew up at {top:.1e}" if seen.diverged else f"had not blown up at {top:.1e}"
+    saw = f"loss fell fastest at {seen.steepest:.1e} and {until}"
     if usual is not None and usual <= limit:
-        return usual, f"the usual rate of this network; the range test agrees ({saw})"
+        return usual, f"the usual rate of this network; the range test agrees (the loss {until})"
     if usual is not None:
         rate = _rounded(top / 10)
         return rate, f"the usual rate {usual:g} is too near to where training blows up; the range test: {saw}"
