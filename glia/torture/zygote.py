@@ -202,7 +202,7 @@ def _live(asked: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Answer lives until standard input ends."""
-    for slow in ("glia.workbench.train", "torch._dynamo"):  # the second is what torch's optimisers import, in seconds
+    for slow in ("glia.workbench.train", "torch._dynamo"):  # the second is what tracing a step imports, in seconds
         importlib.import_module(slow)
     gc.collect()
     gc.freeze()  # or each life would walk, and so copy, all that was imported
