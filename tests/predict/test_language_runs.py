@@ -20,7 +20,7 @@ from glia.models.build import build
 from glia.predict.ngrams import Ngrams
 from glia.predict.writing import Taste, Teller, as_text, write
 from glia.runs.checkpoint import latest
-from glia.workbench import generate, train
+from glia.workbench import generate
 from glia.workbench.generate import pieces
 
 WORDS = "the cat sat on a mat and the dog ran to a log".split()
@@ -122,7 +122,7 @@ def test_samples_change_nothing_of_training(tmp_path: Path, monkeypatch: pytest.
     settings = {**QUICK, "model": "gpt", "dropout": 0.2, "baselines": False}
     with_samples = glia.train(str(tmp_path / "story.txt"), runs=tmp_path, name="one", **settings)
     assert [one["epoch"] for one in generate_samples(with_samples)] == [1, 2, 3]
-    monkeypatch.setattr(train, "sampled", lambda *_: ())
+    monkeypatch.setattr(generate, "sampled", lambda *_: ())
     without = glia.train(str(tmp_path / "story.txt"), runs=tmp_path, name="two", **settings)
     assert all(torch.equal(a, b) for a, b in zip(with_samples.model.parameters(), without.model.parameters()))
 
