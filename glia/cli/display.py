@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -37,6 +38,7 @@ class Display:
     def __init__(self, *, quiet: bool = False, console: Console | None = None):
         self.console = console or Console(highlight=False, soft_wrap=True)
         self.quiet = quiet
+        self.waiting: Status | None = None
         self.progress: Progress | None = None
         self.drawn_at = 0.0
 
@@ -74,6 +76,9 @@ class Display:
     @contextmanager
     def guarding(self) -> Iterator[None]:
         """Stop the live line however training ends; a stop that was asked for is one line and its exit code."""
+        if self.console.is_terminal and not self.quiet:
+            self.waiting = self.console.status("reading the data, choosing a network; Ctrl-C ends it")
+            self.waiting.start()
         try:
             yield
         except Stopped as stopped:
@@ -95,6 +100,7 @@ class Display:
         """Say what will be trained on what; the watchers that show it."""
         if self.quiet:
             return ()
+        self._end()
         self._introduce(session, folder, choices)
         train = session.recipe.train
         self.epochs = train.epochs or 1
@@ -179,9 +185,10 @@ class Display:
         self.progress.update(self.task, completed=moment.step, description=text)
 
     def _end(self) -> None:
-        if self.progress is not None:
-            self.progress.stop()
-            self.progress = None
+        for live in (self.waiting, self.progress):
+            if live is not None:
+                live.stop()
+        self.waiting = self.progress = None
 
     @staticmethod
     def _row(*cells: str) -> str:

@@ -61,3 +61,9 @@ class Prepared:
     reader: Reader
     card: dict[str, Any] = field(default_factory=dict)  # the data card: plain JSON for the report
     notes: tuple[str, ...] = ()  # what people should hear: one sentence each
+
+    def __repr__(self) -> str:
+        """In one line: its fields hold a vocabulary, the card, all rows."""
+        parts = {"train": self.train, "valid": self.valid, "test": self.test}
+        rows = ", ".join(f"{name} {len(part):,}" for name, part in parts.items() if isinstance(part, Batches))
+        return f"<Prepared {self.facts.kind} to {self.task.kind}: rows of {rows}>"

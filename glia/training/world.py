@@ -221,10 +221,14 @@ def shared_store() -> Any:
     return dist.distributed_c10d.PrefixStore(f"glia-{next(_ASKED)}", dist.distributed_c10d._get_default_store())
 
 
-def start_group(store: Any = None, rank: int = -1, size: int = -1) -> None:
-    """Begin torch.distributed: gloo between CPUs, NCCL between GPUs. Without a store as the environment says."""
+def start_group(store: Any = None, rank: int = -1, size: int = -1, within_s: float | None = None) -> None:
+    """Begin torch.distributed: gloo between CPUs, NCCL between GPUs. Without a store as the environment says.
+
+    within_s: how long the others may take; as long as torch lets them, if not given.
+    """
     own_device()
-    dist.init_process_group(_backend(), store=store, rank=rank, world_size=size)
+    timeout = None if within_s is None else timedelta(seconds=within_s)
+    dist.init_process_group(_backend(), store=store, rank=rank, world_size=size, timeout=timeout)
 
 
 def own_device() -> None:

@@ -37,6 +37,7 @@ from glia.workbench.session import Session
 
 BEGIN_S = 600.0  # until a process that was started is heard of: a machine may be busy, torch takes seconds to import
 LOOK_S = 0.05
+MEET_S = 30.0  # for processes that have all said that they are ready to find each other
 END_S = 5.0  # for processes to leave before they are ended
 HERE = "127.0.0.1"
 
@@ -256,9 +257,12 @@ def together(
             us.store.set("brief", json.dumps(brief))
             for rank in others:
                 us.wait([f"ready/{rank}"], others, stall_of(session.recipe))
-            if not dist.is_initialized():
-                _start_group(us.store, 0, size)
-            session.world = worlds.join(us.store, stall_of(session.recipe), us.pulse)
+            try:
+                if not dist.is_initialized():
+                    _start_group(us.store, 0, size)
+                session.world = worlds.join(us.store, stall_of(session.recipe), us.pulse)
+            except RuntimeError as error:  # one ended between being ready and being met
+                raise us.pulse.blame(error, us.ended) from error
             session.world.ended, session.world.asked = us.ended, asked
             for part in pack(state) if state else (b"", b""):
                 session.world.from_first(part)
@@ -315,7 +319,7 @@ def _start_group(store: Any, rank: int, size: int) -> None:
     before = os.environ.get(name)
     os.environ[name] = before or ("lo0" if sys.platform == "darwin" else "lo")
     try:
-        worlds.start_group(dist.distributed_c10d.PrefixStore("group", store), rank, size)
+        worlds.start_group(dist.distributed_c10d.PrefixStore("group", store), rank, size, MEET_S)
     finally:
         os.environ.pop(name) if before is None else None
 

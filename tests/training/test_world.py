@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 
 import glia
 from glia.errors import GliaError
@@ -228,6 +229,25 @@ def test_a_process_that_is_lost_is_named(
     assert caught.value.exit_code == 75 and time.monotonic() - lost[0] < (6 if number == signal.SIGKILL else 25)
     assert children[0].poll() is not None
     assert not torch.distributed.is_initialized()
+
+
+def test_a_process_that_ends_before_all_have_met_is_named(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It said that it is ready; whoever then waits for it to join would wait for half an hour."""
+    children = []
+    begin, meet = processes._child, processes._start_group
+    monkeypatch.setattr(processes, "_child", lambda *told: children.append(begin(*told)) or children[-1])
+    monkeypatch.setattr(processes, "MEET_S", 3.0)
+
+    def alone(store: Any, rank: int, size: int) -> None:
+        children[0].kill()
+        meet(dist.PrefixStore("elsewhere", store), rank, size)  # should it have been faster
+
+    monkeypatch.setattr(processes, "_start_group", alone)
+    with pytest.raises(LostProcess, match=r"process 1 of 2 .*was ended by SIGKILL.*glia resume") as caught:
+        glia.train(**settings(table, tmp_path))
+    assert caught.value.exit_code == 75 and not dist.is_initialized()
 
 
 def test_what_cannot_be_handed_over_is_refused_at_once(table: Path, tmp_path: Path) -> None:
