@@ -18,6 +18,7 @@ from glia.models.keys import Rename
 from glia.models.recurrent import Steps
 from glia.nn.init import initialise
 from glia.nn.lengths import mask
+from glia.nn.precision import exact
 
 KERNELS = (8, 5, 3)
 _CHUNK = 1 << 25  # numbers of one layer's maps that are held at a time where no gradient is wanted
@@ -33,6 +34,7 @@ class MaskedNorm(nn.BatchNorm1d):
     def forward(self, x: Tensor, there: Tensor | None = None) -> Tensor:
         if there is None or not self.training:
             return super().forward(x)
+        x = exact(x)  # in bfloat16 the mean itself would have three digits
         weight = there[:, None].to(x.dtype)
         count = weight.sum().clamp_min(1)
         mean = (x * weight).sum((0, 2)) / count

@@ -50,6 +50,16 @@ def test_masked_norm_is_torchs_over_what_is_there() -> None:
     torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 
+def test_masked_norm_of_bfloat16_keeps_its_figures_in_float32() -> None:
+    x = (3 + torch.randn(32, 4, 50, generator=torch.Generator().manual_seed(2)) / 5).bfloat16()
+    there = (torch.arange(50) < 40).expand(32, 50)
+    ours, theirs = MaskedNorm(4), nn.BatchNorm1d(4)
+    got, true = ours(x, there)[:, :, :40], theirs(x[:, :, :40].float())
+    torch.testing.assert_close(got.float(), true, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(ours.running_mean, theirs.running_mean)
+    torch.testing.assert_close(ours.running_var, theirs.running_var)
+
+
 def test_sizes_are_those_of_the_paper() -> None:
     """Channels 128, 256, 128 and three blocks of 64, 128, 128 with kernels of 8, 5, 3; no biases before a norm."""
     one = SeriesFacts(1, 50, (0.0,), (1.0,), 10)
