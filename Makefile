@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
-.PHONY: demo test test-frameworks check lint types format bench bench-accuracy bench-doctor bench-language bench-digits-gan bench-transfer bench-forecast bench-translation bench-series bench-texts bench-speech bench-trials bench-many bench-growth exam torture clean
+.PHONY: demo test test-frameworks check lint types format bench bench-accuracy bench-doctor bench-language bench-digits-gan bench-transfer bench-forecast bench-translation bench-series bench-texts bench-speech bench-trials bench-many bench-formats bench-growth exam torture clean
 
 demo: $(STAMPS)/dev
 	$(BIN)/glia train digits
@@ -84,6 +84,10 @@ bench-trials: $(STAMPS)/dev
 # One small network, sixteen in a row and sixteen side by side.
 bench-many: $(STAMPS)/dev
 	$(BIN)/python -m benchmarks.many_at_once
+
+# float32 and bfloat16 seed by seed for networks with batch norm; writes benchmarks/FORMATS.md. A quarter of an hour.
+bench-formats: $(STAMPS)/dev
+	$(BIN)/python -m benchmarks.formats
 
 # Time and memory against rows, features, parameters, length; a CSV's size; pictures. PART="steps", PART="csv --most 5e9".
 bench-growth: $(STAMPS)/dev
