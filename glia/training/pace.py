@@ -129,7 +129,7 @@ def choose_pace(trial: Trial, steps: int, plain: Way, *, formats: bool, librarie
         return None
     seconds = min(SHARE * seconds, MOST_S)
     ways = [plain]
-    if formats and fast_bfloat16(trial.device) and not batch_norm(trial.model):
+    if formats and fast_bfloat16(trial.device):
         ways.append(Way(Numbers("bfloat16"), plain.threads))
     if libraries and trial.device.type == "cpu" and exact_onednn():
         ways.append(Way(Numbers(products="onednn"), plain.threads))
@@ -146,7 +146,7 @@ def choose_pace(trial: Trial, steps: int, plain: Way, *, formats: bool, librarie
 
 
 def batch_norm(model: nn.Module) -> bool:
-    """Are there batch norms, whose networks go other ways in bfloat16?"""
+    """Are there batch norms, whose networks leave each other's ways at the least rounding?"""
     return any(isinstance(module, _BatchNorm) for module in model.modules())
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -71,12 +72,9 @@ def test_the_fastest_way_that_is_worth_it_is_taken(took: dict[Way, float], expec
     assert (f"{took[PLAIN] / took[expected]:.1f} times as fast" in chosen.why) == (expected != PLAIN)
 
 
-def test_batch_norms_measurements_and_short_runs_stay_as_they_are() -> None:
+def test_measurements_and_short_runs_stay_as_they_are() -> None:
     took = ways(1.0, 0.1, 0.1, 0.1)
     every = {"plain": PLAIN, "formats": True, "libraries": True, "fewer": True}
-    norm = nn.Sequential(nn.BatchNorm1d(8), nn.Linear(8, 2))
-    chosen = choose_pace(trial(norm, took), steps=1000, **every)
-    assert chosen is not None and chosen.way.numbers.precision == "float32"
     chosen = choose_pace(trial(nn.Linear(8, 2), took), steps=1000, **{**every, "formats": False, "libraries": False})
     assert chosen is not None and chosen.way.numbers == Numbers()
     assert choose_pace(trial(nn.Linear(8, 2), took), steps=20, **every) is None  # 20 s of training
@@ -114,6 +112,44 @@ def test_onednn_is_exact_where_it_says_so() -> None:
         made = a @ b
     torch.testing.assert_close(made, (a.double() @ b.double()).float(), rtol=1e-5, atol=1e-4)
     assert fast_bfloat16(torch.device("cpu")) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "norm", "own_step", "expected"),
+    [
+        ("pictures", True, False, True),  # shown equal in benchmarks/FORMATS.md
+        ("pictures", True, True, False),  # whatever the step may mean
+        ("rows", True, False, False),
+        ("rows", False, False, True),
+    ],
+)
+def test_batch_norm_is_tried_in_bfloat16_on_classes_of_pictures_alone(
+    kind: str, norm: bool, own_step: bool, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "LEAST_S", 0.0)
+    if kind == "pictures":
+        source = tmp_path / "pictures.npz"
+        drawn = np.random.default_rng(0)
+        np.savez(
+            source, x_train=drawn.integers(256, size=(120, 8, 8), dtype=np.uint8), y_train=drawn.integers(2, size=120)
+        )
+        given = {"source": source}
+    else:
+        given = {"data": (256 * torch.rand(120, 64), torch.randint(2, (120,)))}
+    model = nn.Sequential(Small(), nn.Flatten(), *([nn.BatchNorm1d(64)] if norm else []), nn.Linear(64, 2))
+    if own_step:
+        given["step"] = supervised("cross_entropy")
+    run = glia.train(**given, model=model, epochs=1, runs=tmp_path, doctor=False, baselines=False)
+    choices = json.loads((run.folder / "choices.json").read_text())
+    why = next(choice["why"] for choice in choices if choice["setting"] == "precision")
+    assert ("bfloat16" in why) == expected
+
+
+class Small(nn.Module):
+    """0..255 to 0..1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float() / 255
 
 
 def test_a_run_keeps_what_it_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
