@@ -9,7 +9,8 @@ of matrices by oneDNN, which is as exact and adds in another order. What roundin
 of exactness, so the control is the measure of what a difference is worth.
 
 Rows are those of the training parts: the first ones train, the next ones validate. Trainings that are done stand in
-formats.jsonl; those with the same settings are not made again, so a run that was cut goes on. Writes FORMATS.md.
+formats.jsonl; those with the same settings, processor and torch are not made again, so a run that was cut goes on.
+Writes FORMATS.md.
 
 Verdict, settled before any figure was seen: bfloat16 is equal where, for the validation loss and for the validation
 accuracy after the last epoch, the 95 % interval of the mean paired difference holds 0 or lies on the better side, and
@@ -77,7 +78,8 @@ class Work:
 
     def settings(self) -> dict[str, Any]:
         given = {name: getattr(self, name) for name in ("data", "rows", "valid", "epochs", "optimizer", "lr")}
-        return given | {"batch": BATCH, "torch": torch.__version__}
+        about = machine.describe()
+        return given | {"batch": BATCH, "cpu": about["cpu"], "torch": about["versions"]["torch"]}
 
 
 def residual(facts: ImageFacts, seed: int) -> nn.Module:
@@ -177,11 +179,12 @@ def measured(name: str, work: Work, seeds: int) -> dict[str, list[dict[str, Any]
     }
     found: dict[str, list[dict[str, Any]]] = {form: [] for form in FORMATS}
     data = rows_of(work)
+    settings = work.settings()
     for seed in range(seeds):
         for form in FORMATS:
-            one = known.get((name, seed, form, json.dumps(work.settings())))
+            one = known.get((name, seed, form, json.dumps(settings)))
             if one is None:
-                one = {"work": name, "seed": seed, "format": form, "settings": work.settings()}
+                one = {"work": name, "seed": seed, "format": form, "settings": settings}
                 one |= training(work, data, seed, form)
                 with KEPT.open("a") as file:
                     file.write(json.dumps(one) + "\n")

@@ -130,10 +130,10 @@ class Session:
 
     def _may_be_coarse(self) -> bool:
         """May bfloat16 be tried? For networks with batch norm where it was shown to come to the same figures, seed by
-        seed: on classes of pictures, in benchmarks/formats.py.
+        seed: on classes of pictures on a CPU, in benchmarks/formats.py.
         """
-        data, answers = self.data.facts.kind, self.data.task.kind
-        shown = data == "image" and answers == "classify" and self.own_step is None
+        data, answers, device = self.data.facts.kind, self.data.task.kind, self.recipe.train.device
+        shown = (data, answers, device) == ("image", "classify", "cpu") and self.own_step is None
         return data not in EXACT and answers != "regress" and (shown or not batch_norm(self.model))
 
     def _at_the_end(self, model: nn.Module) -> None:
