@@ -1,7 +1,8 @@
 """Convolutional networks for whole series: FCN, a residual network, and random convolutions with a learnt line.
 
 Wang, Yan, Oates 2017, "Time series classification from scratch with deep neural networks: a strong baseline", arXiv
-1611.06455 (FCN, ResNet); Dempster, Petitjean, Webb 2020, "ROCKET", arXiv 1910.13051 (random convolutions).
+1611.06455 (FCN, ResNet); Dempster, Petitjean, Webb 2020, "ROCKET", arXiv 1910.13051 (random convolutions); Tan,
+Dempster, Bergmeir, Webb 2022, "MultiRocket", arXiv 2102.00457 (differences beside the series).
 """
 
 from collections.abc import Mapping
@@ -48,6 +49,22 @@ class MaskedNorm(nn.BatchNorm1d):
             self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
         factor = self.weight * torch.rsqrt(variance + self.eps)
         return (x - mean[:, None]) * factor[:, None] + self.bias[:, None]
+
+
+class SettledNorm(nn.BatchNorm1d):
+    """(N, C) -> (N, C) by the mean and variance of all training batches so far, in training as in evaluation.
+
+    For inputs that no weight moves: a batch of few rows would judge each of them by the others in it.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, variance = self.running_mean, self.running_var
+        if self.training and len(x) > 1:  # one row alone varies in nothing
+            with torch.no_grad():
+                share = 1 / self.num_batches_tracked.add_(1).float()  # type: ignore[union-attr]
+                mean.lerp_(x.float().mean(0), share)  # type: ignore[union-attr]
+                variance.lerp_(x.float().var(0), share)  # type: ignore[union-attr]
+        return F.batch_norm(x, mean, variance, self.weight, self.bias, False, 0.0, self.eps)
 
 
 class Unit(nn.Module):
@@ -124,7 +141,8 @@ class RandomConvolutions(nn.Module):
     """Steps (N, L, C), NaN past the end -> (N, outputs): what frozen random kernels find, and a line on it.
 
     After ROCKET: each of `kernels` kernels has normal weights less their mean, on some of the channels, a bias from
-    -1 .. 1, a dilation, and gives two figures: the largest value, and the share of steps with a value above 0. Differs:
+    -1 .. 1, a dilation, and gives two figures: the largest value, and the share of steps with a value above 0. Half of
+    them see the differences between neighbouring steps, as in MultiRocket, on the scale of each row. Differs from both:
     kernels of 9 steps and dilations by powers of two, zeros around each row, and a line learnt by gradient instead of
     ridge regression, on figures brought to mean 0 and variance 1.
     """
@@ -144,7 +162,7 @@ class RandomConvolutions(nn.Module):
         weights *= self._channels(kernels, front.width, generator)[:, :, None]
         self.register_buffer("weights", weights)
         self.register_buffer("biases", torch.rand(kernels, generator=generator) * 2 - 1)
-        self.norm = nn.BatchNorm1d(2 * kernels, affine=False, momentum=None)
+        self.norm = SettledNorm(2 * kernels, affine=False)
         self.head = nn.Linear(2 * kernels, outputs)
 
     def _channels(self, kernels: int, channels: int, generator: torch.Generator) -> Tensor:
@@ -157,29 +175,48 @@ class RandomConvolutions(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         z, lengths = self.front(x)
         z = z.transpose(1, 2)
-        rows = max(1, _CHUNK // max(1, x.shape[1] * self.kernels // len(self.dilations)))
+        rows = max(1, _CHUNK // max(1, x.shape[1] * self.kernels // (2 * len(self.dilations))))
         with torch.no_grad():
             if torch.compiler.is_compiling():
-                found = self._figures(z, lengths)
+                found = self._figures(z, lengths, mask(lengths, x.shape[1]))
             else:
-                found = torch.cat([self._figures(*part) for part in zip(z.split(rows), lengths.split(rows))])
+                there = None if bool((lengths == x.shape[1]).all()) else mask(lengths, x.shape[1])
+                parts = [z.split(rows), lengths.split(rows)]
+                parts.append([None] * len(parts[0]) if there is None else there.split(rows))
+                found = torch.cat([self._figures(*part) for part in zip(*parts)])
         return self.head(self.norm(found))
 
-    def _figures(self, z: Tensor, lengths: Tensor) -> Tensor:
-        """(N, 2 x kernels)."""
-        there = mask(lengths, z.shape[2])[:, None]
+    def _figures(self, z: Tensor, lengths: Tensor, there: Tensor | None) -> Tensor:
+        """(N, 2 x kernels) of series (N, C, L); there (N, L), None where all rows are full."""
         count = lengths.clamp_min(1)[:, None]
         found = []
-        parts = zip(self.weights.chunk(len(self.dilations)), self.biases.chunk(len(self.dilations)))
-        for dilation, (weight, bias) in zip(self.dilations, parts):
-            around = dilation * (self.LENGTH // 2)
-            maps = F.conv1d(z, weight.to(z.dtype), bias.to(z.dtype), padding=around, dilation=dilation)
-            maps = maps.masked_fill(~there, -1e4)
-            found += [maps.amax(2).clamp_min(-1e3), (maps > 0).sum(2) / count]
+        halves = zip((z, differences(z, there)), self.weights.chunk(2), self.biases.chunk(2))
+        for series, weights, biases in halves:
+            parts = zip(self.dilations, weights.chunk(len(self.dilations)), biases.chunk(len(self.dilations)))
+            for dilation, weight, bias in parts:
+                around = dilation * (self.LENGTH // 2)
+                maps = F.conv1d(series, weight.to(z.dtype), bias.to(z.dtype), padding=around, dilation=dilation)
+                maps = maps if there is None else maps.masked_fill(~there[:, None], -1e4)
+                found += [maps.amax(2).clamp_min(-1e3), maps.gt(0).float().sum(2) / count]
         return torch.cat(found, 1)
 
     def stages(self) -> list[list[str]]:
         return [["head"]]
+
+
+def differences(z: Tensor, there: Tensor | None = None) -> Tensor:
+    """Each step less the one before it, (N, C, L) -> (N, C, L), 0 at the first, with a mean square of 1 in each row.
+
+    there (N, L): rows end where it does, with zeros after that. One factor for all channels of a row, so that a channel
+    that hardly moves stays the smaller one.
+    """
+    apart = F.pad(z[:, :, 1:] - z[:, :, :-1], (1, 0))
+    if there is None:
+        square = apart.square().mean((1, 2), keepdim=True)
+    else:
+        apart = apart.masked_fill(~there[:, None], 0.0)
+        square = apart.square().sum((1, 2), keepdim=True) / (there.sum(1).clamp_min(1) * z.shape[1])[:, None, None]
+    return apart / square.sqrt().clamp_min(1e-6)
 
 
 def convolved_series(

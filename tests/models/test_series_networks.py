@@ -9,7 +9,7 @@ from glia.data.facts import SeriesFacts
 from glia.data.task import Task
 from glia.models.build import build
 from glia.models.choose_series import PASSES, choose_series
-from glia.models.convolved_series import MaskedNorm
+from glia.models.convolved_series import MaskedNorm, SettledNorm
 
 FACTS = SeriesFacts(3, 40, (1.0, 2.0, 3.0), (2.0, 1.0, 0.5), 100)
 TASK = Task("classify", ("y",), ("a", "b", "c", "d"))
@@ -79,27 +79,53 @@ def test_sizes_are_those_of_the_paper() -> None:
 
 
 def test_random_convolutions_are_frozen_and_give_what_torch_gives() -> None:
-    net = build("rocket", FACTS, TASK, width=30)
+    net = build("rocket", FACTS, TASK, width=60)
     assert [name for name, _ in net.named_parameters()] == ["head.weight", "head.bias"]
-    weights = net.weights  # type: ignore[union-attr]
+    weights, half = net.weights, 30  # type: ignore[union-attr]
     assert float(weights.sum(2).abs().max()) < 1e-4 and bool((weights != 0).any(2).any(1).all())
     x = ragged((17,))
     z, lengths = net.front(x)  # type: ignore[operator]
-    found = net._figures(z.transpose(1, 2), lengths)  # type: ignore[operator]
-    first = len(weights.chunk(len(net.dilations))[0])  # type: ignore[arg-type]
-    for kernel in range(first):  # by hand: the first kernels have dilation 1
-        rows = torch.nn.functional.pad(z[0], (0, 0, 4, 4)).unfold(0, 9, 1)  # (17, 3, 9)
-        values = (rows * weights[kernel]).sum((1, 2)) + net.biases[kernel]  # type: ignore[index]
-        torch.testing.assert_close(found[0, kernel], values.max())
-        torch.testing.assert_close(found[0, first + kernel], (values > 0).float().mean())
+    found = net._figures(z.transpose(1, 2), lengths, None)  # type: ignore[operator]
+    apart = torch.diff(z[0], dim=0, prepend=z[0, :1])
+    apart = apart / apart.square().mean().sqrt()
+    first = half // len(net.dilations)  # type: ignore[arg-type]
+    for start, place, series in ((0, 0, z[0]), (half, 2 * half, apart)):
+        for kernel in range(first):  # by hand: the first kernels of each half have dilation 1
+            rows = torch.nn.functional.pad(series, (0, 0, 4, 4)).unfold(0, 9, 1)  # (17, 3, 9)
+            values = (rows * weights[start + kernel]).sum((1, 2)) + net.biases[start + kernel]  # type: ignore[index]
+            torch.testing.assert_close(found[0, place + kernel], values.max())
+            torch.testing.assert_close(found[0, place + first + kernel], (values > 0).float().mean())
+
+
+def test_settled_norm_is_the_mean_and_variance_of_all_rows_so_far() -> None:
+    x = torch.randn(4, 6, 5, generator=torch.Generator().manual_seed(2)) * 3 + 1
+    norm = SettledNorm(5, affine=False)
+    for count in range(1, 5):
+        seen = x[:count]
+        variance = seen.var(1).mean(0)
+        want = (x[count - 1] - seen.mean((0, 1))) / (variance + norm.eps).sqrt()
+        torch.testing.assert_close(norm(x[count - 1]), want)
+    before = norm.eval()(x[0])
+    norm.train()(x[0, :1])  # one row alone: nothing is learnt
+    torch.testing.assert_close(norm.eval()(x[0]), before)
 
 
 def test_the_default_keeps_to_its_time() -> None:
-    for rows, length in ((30, 24), (200, 427), (5000, 100), (50_000, 500), (10**6, 1000)):
+    for rows, length in (
+        (30, 24),
+        (99, 427),
+        (99, 10**5),
+        (200, 427),
+        (5000, 100),
+        (5000, 500),
+        (50_000, 500),
+        (10**6, 1000),
+    ):
         facts = SeriesFacts(1, length, (0.0,), (1.0,), rows)
         name, options, train, _ = choose_series(facts, rows, TASK)
-        work = rows * length * train["epochs"] * (options["width"] / 128) ** 2
-        assert name == "fcn" and (work <= 1.6 * PASSES or options["width"] == 16)
+        assert name == ("rocket" if rows < 100 and length < 10**4 else "fcn")
+        work = rows * length * train["epochs"] * (options.get("width", 128) / 128) ** 2
+        assert work <= 1.6 * PASSES or options["width"] == 16
 
 
 def test_series_are_asked_for() -> None:

@@ -44,6 +44,7 @@ CASES: list[tuple[str, Facts, Task, dict[str, Any]]] = [
     ("mlp", TensorFacts((5,), 100), REGRESS, {"hidden": [4]}),
     ("gpt", TextFacts(20, 6, 0, 100), CLASSIFY, {"width": 8, "layers": 1, "heads": 2}),
     ("fcn", SeriesFacts(2, 9, (0.0,) * 2, (1.0,) * 2, 100), CLASSIFY, {"width": 8}),
+    ("rocket", SeriesFacts(2, 20, (0.0,) * 2, (1.0,) * 2, 100), CLASSIFY, {"width": 40}),
 ]
 
 

@@ -39,13 +39,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[glia.Run, Path]:
     rows, labels = waves()
     written(folder / "W_TRAIN.ts", rows[:60], labels[:60])
     written(folder / "W_TEST.ts", rows[60:], labels[60:])
-    run = glia.train(str(folder / "W_TRAIN.ts"), runs=folder / "runs", width=16, epochs=12, augment="jitter=0.02")
+    run = glia.train(str(folder / "W_TRAIN.ts"), runs=folder / "runs", width=200, epochs=12, augment="jitter=0.02")
     return run, folder
 
 
 def test_a_run_learns_and_its_page_draws_what_it_gets_wrong(trained: tuple[glia.Run, Path]) -> None:
     run, _ = trained
-    assert run.recipe.model.model == "fcn" and run.metrics["test"]["accuracy"] > 0.9
+    assert run.recipe.model.model == "rocket" and run.metrics["test"]["accuracy"] > 0.9
     assert {one["name"] for one in run.metrics["baselines"]} == {"majority class", "nearest neighbour", "linear model"}
     assert not [one for one in run.metrics["baselines"] if "error" in one]
     page = (run.folder / "report.html").read_text()
