@@ -1,4 +1,4 @@
-"""Bags of words: texts as sums of what their words and pairs of words say; alone, or beside recurrent networks.
+"""Bags of words: texts as sums of what words and pairs of words say; alone, or beside networks that err otherwise.
 
 Joulin et al. 2016, "Bag of tricks for efficient text classification", arXiv 1607.01759 (fastText); words left out at
 random in training: Iyyer et al. 2015, "Deep unordered composition rivals syntactic methods".
@@ -10,9 +10,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from glia.data.batches import Batches
 from glia.data.facts import TextFacts
 from glia.data.task import Task
 from glia.errors import GliaError
+from glia.models.evidence import HASH, Evidence
 from glia.models.keys import Rename
 from glia.models.recurrent import recurrent
 from glia.models.tabular import Ensemble
@@ -20,7 +22,6 @@ from glia.models.transformer import text_facts
 
 BUCKETS = (1 << 10, 1 << 16)  # pairs of words share so many vectors: about 8 for each training text, within these
 _SPREAD = 0.3  # standard deviation of a GRU's vectors of words: with 1 few epochs hardly move them
-_HASH = (1_000_003, 8_191)  # primes: a pair's bucket is (first * one + second * other) mod buckets
 
 
 class Bag(nn.Module):
@@ -68,14 +69,16 @@ class Bag(nn.Module):
 
     def _bucket(self, tokens: Tensor) -> Tensor:
         """(N, L - 1): of each token and the next."""
-        return (tokens[:, :-1] * _HASH[0] + tokens[:, 1:] * _HASH[1]) % self.buckets
+        return (tokens[:, :-1] * HASH[0] + tokens[:, 1:] * HASH[1]) % self.buckets
 
     def stages(self) -> list[list[str]]:
         return [["embedding", "pairs"] if self.pairs is not None else ["embedding"], ["head"]]
 
 
 class BagGru(Ensemble):
-    """Bags of words and two-way GRUs that learn each by itself, words left out for each anew; their mean answers."""
+    """Naive Bayes, a bag of words and two-way GRUs that learn each by itself, words left out for each anew; their mean
+    answers.
+    """
 
     published_keys: ClassVar[Mapping[str, tuple[Rename, ...]]] = {}
 
@@ -85,7 +88,6 @@ class BagGru(Ensemble):
         task: Task,
         generator: torch.Generator,
         *,
-        bags: int,
         grus: int,
         width: int,
         dropout: float,
@@ -93,28 +95,30 @@ class BagGru(Ensemble):
     ):
         super().__init__()
         self.kind, self.pad, self.words = task.kind, facts.pad, words
-        self.bags = nn.ModuleList(
-            Bag(facts, task.outputs, generator, width=width, buckets=_buckets(facts.rows), dropout=dropout, words=words)
-            for _ in range(bags)
-        )
+        self.evidence = Evidence(facts, task, _buckets(facts.rows))
+        self.bag = bag(facts, task, generator, width=width, dropout=dropout, words=0.0)
         self.grus = nn.ModuleList(
             recurrent(
                 facts, task, generator, cell="gru", width=width, bidirectional=True, dropout=dropout, pooling=pooling
             )
-            for pooling in [("mean", "max")[place % 2] for place in range(grus)]
+            for pooling in [("max", "mean")[place % 2] for place in range(grus)]
         )
         with torch.no_grad():
             for gru in self.grus:
                 gru.get_parameter("front.embedding.weight").mul_(_SPREAD)
 
+    def begin_from(self, train: Batches) -> None:
+        """What training rows tell before any is learnt from."""
+        self.evidence.begin_from(train)
+
     def members(self, table: Tensor) -> Tensor:
         """Tokens (N, L) -> (N, members, outputs)."""
         share = self.words if self.training else 0.0
-        found = [bag(table) for bag in self.bags] + [gru(left_out(table, share, self.pad)) for gru in self.grus]
-        return torch.stack(found, 1)
+        each = (self.evidence, self.bag, *self.grus)
+        return torch.stack([one(left_out(table, share, self.pad)) for one in each], 1)
 
     def stages(self) -> list[list[str]]:
-        return [["bags", "grus"]]
+        return [["evidence", "bag", "grus"]]
 
 
 def left_out(tokens: Tensor, share: float, pad: int) -> Tensor:
@@ -147,18 +151,17 @@ def bag_gru(
     task: Task,
     generator: torch.Generator,
     *,
-    members: int = 4,
+    members: int = 3,
     width: int = 96,
     dropout: float = 0.5,
     words: float = 0.1,
 ) -> BagGru:
-    """`members` networks, half of them bags. words: share that is left out in training."""
+    """Naive Bayes, a bag, and as many GRUs as make `members`. words: share that is left out in training."""
     facts = text_facts(facts, "bag-gru")
     _check(task, width, words)
-    if members < 2:
-        raise GliaError("members of bag-gru", got=members, expected="2 or more", hint="model='bag' or model='gru'")
-    bags = members // 2
-    return BagGru(facts, task, generator, bags=bags, grus=members - bags, width=width, dropout=dropout, words=words)
+    if members < 3:
+        raise GliaError("members of bag-gru", got=members, expected="3 or more", hint="model='bag' or model='gru'")
+    return BagGru(facts, task, generator, grus=members - 2, width=width, dropout=dropout, words=words)
 
 
 def _buckets(rows: int) -> int:

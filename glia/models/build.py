@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from glia.catalog import entry as catalog
+from glia.data.batches import Batches
 from glia.data.facts import Facts, ImageFacts, SeriesFacts, TextFacts
 from glia.data.prepared import Prepared
 from glia.data.task import Task
@@ -19,9 +20,12 @@ from glia.seed import mix
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def build(name: str, facts: Facts, task: Task, *, seed: int = 0, **options: Any) -> nn.Module:
+def build(
+    name: str, facts: Facts, task: Task, *, seed: int = 0, train: Batches | None = None, **options: Any
+) -> nn.Module:
     """A network for these inputs and this task, its weights drawn from `seed` alone.
 
+    train: the training rows, for networks that count something in them before they learn (their method `begin_from`).
     options: what the network's own constructor takes besides (hidden, width, dropout ...).
     """
     entry = catalog.find("models", name)
@@ -34,7 +38,10 @@ def build(name: str, facts: Facts, task: Task, *, seed: int = 0, **options: Any)
     # torch's layers draw first weights of their own from the global generator: leave that as it was.
     with torch.random.fork_rng(devices=[]):
         try:
-            return make(facts, task, generator, **{**entry.facts.get("size", {}), **options})
+            net = make(facts, task, generator, **{**entry.facts.get("size", {}), **options})
+            if isinstance(train, Batches) and hasattr(net, "begin_from"):
+                net.begin_from(train)
+            return net
         except (RuntimeError, MemoryError, OverflowError) as error:
             if not isinstance(error, RuntimeError) or "allocat" in str(error) or "overflow" in str(error):
                 size = ", ".join(f"{name}={value}" for name, value in options.items()) or "its usual size"
@@ -51,7 +58,7 @@ def build_for(name: str, data: Prepared | None = None, *, seed: int = 0, **optio
         return build(name, *published(name), seed=seed, **options)
     if not isinstance(data, Prepared):
         raise GliaError("build needs prepared data", got=type(data).__name__, hint="glia.prepare(...)")
-    return build(name, data.facts, data.task, seed=seed, **options)
+    return build(name, data.facts, data.task, seed=seed, train=data.train, **options)
 
 
 def published(name: str) -> tuple[Facts, Task]:

@@ -227,7 +227,8 @@ def _session(
     data = Prepared(data.train, data.valid, data.test, task, data.facts, data.reader, data.card, data.notes)
     if own is None and recipe.model.model == "custom":
         raise GliaError("this run's network was one of your own", hint="glia.resume(folder, model=your_network)")
-    model = own or build(recipe.model.model, data.facts, task, seed=recipe.train.seed, **recipe.model.options())
+    options = recipe.model.options()
+    model = own or build(recipe.model.model, data.facts, task, seed=recipe.train.seed, train=data.train, **options)
     if recipe.model.init is not None:
         _begin_with(recipe.model.init, recipe, model, data)
     return Session(recipe, data, _moved(model, recipe.train.device), usual_lr, own_step=step)

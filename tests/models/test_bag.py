@@ -47,15 +47,15 @@ def test_order_counts_by_pairs_alone() -> None:
 
 
 def test_members_learn_apart_and_answer_together() -> None:
-    net = build("bag-gru", FACTS, zoo.classes(2), members=3, width=8)
-    assert isinstance(net, BagGru)
+    net = build("bag-gru", FACTS, zoo.classes(2), members=4, width=8)
+    assert isinstance(net, BagGru) and len(net.grus) == 2
     tokens = padded([1, 2, 3], [4, 5])
-    assert net.train()(tokens).shape == (2, 3, 2)
+    assert net.train()(tokens).shape == (2, 4, 2)
     with torch.no_grad():
         assert torch.equal(net.eval()(tokens), combine(net.members(tokens), "classify"))
-    net.members(tokens)[:, 0].sum().backward()
+    net.members(tokens)[:, 1, 0].sum().backward()
     touched = {name for name, p in net.named_parameters() if p.grad is not None and bool(p.grad.any())}
-    assert touched and all(name.startswith("bags.0.") for name in touched)
+    assert touched and all(name.startswith("bag.") for name in touched)
 
 
 def test_the_choice_follows_the_size() -> None:
@@ -67,7 +67,7 @@ def test_the_choice_follows_the_size() -> None:
 
 
 def test_what_is_refused() -> None:
-    for options, said in (({"members": 1}, "members"), ({"width": 1}, "size"), ({"words": 1.0}, "size")):
+    for options, said in (({"members": 2}, "members"), ({"width": 1}, "size"), ({"words": 1.0}, "size")):
         with pytest.raises(GliaError, match=said):
             build("bag-gru", FACTS, zoo.classes(2), **options)
     with pytest.raises(GliaError, match="whole text"):

@@ -33,7 +33,7 @@ def corpus(count: int = 240, seed: int = 0) -> pl.DataFrame:
 def run(tmp_path_factory: pytest.TempPathFactory) -> glia.Run:
     folder = tmp_path_factory.mktemp("texts")
     corpus().write_csv(folder / "t.csv")
-    options = {"members": 2, "width": 16, "epochs": 8, "lr": 0.02, "batch_size": 16, "threads": 1}
+    options = {"members": 3, "width": 16, "epochs": 8, "lr": 0.02, "batch_size": 16, "threads": 1}
     return glia.train(folder / "t.csv", target="label", runs=folder / "runs", name="t", **options)
 
 

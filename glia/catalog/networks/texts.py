@@ -15,8 +15,8 @@ ENTRIES = (
     Entry(
         "bag-gru",
         "glia.models.bag:bag_gru",
-        "bags of words and two-way GRUs that answer together; the default for texts",
-        "Joulin et al. 2016, arXiv 1607.01759; Cho et al. 2014, arXiv 1406.1078",
+        "naive Bayes, a bag of words and a two-way GRU that answer together; the default for texts",
+        "Wang, Manning 2012; Joulin et al. 2016, arXiv 1607.01759; Cho et al. 2014, arXiv 1406.1078",
         {"inputs": ("text",), "rows": (0, inf)},
     ),
 )
