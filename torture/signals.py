@@ -177,7 +177,11 @@ class Signals:
         lost = told["hit"] == "part" and told["code"] == LOST and f"was ended by {number.name}" in text
         early = told["code"] == -number and not text  # while Python starts, nobody listens yet
         self.ends["before anybody listened"] += early
-        if told["code"] != CODES[number] and not (told["code"] == 0 and done) and not lost and not early:
+        # A script of one's own is done with glia when it has been told, and hears a second signal as it likes.
+        late = again is not None and told["code"] == -number and "To go on: glia resume" in text
+        self.ends["again, after it had been told"] += late
+        orderly = told["code"] == CODES[number] or (told["code"] == 0 and done)
+        if not (orderly or lost or early or late):
             found.append(f"exit code {told['code']}")
         if told["hung"] or told["after"] > WITHIN_S:
             found.append(f"it took {told['after']:.1f} s to end")

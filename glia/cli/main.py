@@ -359,3 +359,9 @@ def main() -> None:
         if os.environ.get("RANK", "0") == "0" or getattr(error, "rank", None) == 0:
             typer.echo(f"glia: {error}", err=True)
         sys.exit(error.exit_code)
+    except SystemExit as ended:
+        if ended.code:
+            from glia.workbench.halt import ending
+
+            ending(ended.code)
+        raise

@@ -139,6 +139,15 @@ def one_line(line: str) -> Iterator[None]:
             over.set()
 
 
+def ending(code: object) -> None:
+    """Called when a process of our own is about to end with this exit code. Where it is that of a signal all has been
+    said and kept, and what is sent while Python takes itself down changes nothing any more.
+    """
+    if code in {exit_code(number) for number in SIGNALS}:
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def at_once() -> Iterator[None]:
     """Here a signal is a KeyboardInterrupt, for whoever has nothing to lose and can go on after it."""

@@ -122,3 +122,18 @@ def test_ctrl_c_before_a_verb_has_begun_is_one_line(
     with pytest.raises(SystemExit) as end:
         main.main()
     assert (end.value.code, capsys.readouterr().err) == (130, "glia: stopped\n")
+
+
+@pytest.mark.parametrize(("code", "ends"), [(75, 75), (130, 130), (2, -signal.SIGUSR1)])
+def test_what_is_sent_to_a_process_that_has_ended_its_work_changes_nothing(code: int, ends: int) -> None:
+    """The command's own exit codes of signals; one that ends for another reason hears signals as ever."""
+    program = f"""
+import atexit, os, signal, sys
+import glia.cli.main as command
+def app():
+    sys.exit({code})
+command.app = app
+atexit.register(os.kill, os.getpid(), signal.SIGUSR1)
+command.main()
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == ends
