@@ -217,9 +217,12 @@ def test_half_a_character(tmp_path: Path) -> None:
 
 
 def test_dates_that_no_calendar_has(tmp_path: Path) -> None:
-    days = pl.Series("day", [-2_000_000, 0, 10_000_000], dtype=pl.Int32).cast(pl.Date)
-    pl.DataFrame({"day": days}).write_parquet(tmp_path / "t.parquet")
-    assert [None if d is None else d.year for d in load(tmp_path / "t.parquet")["day"].to_list()] == [None, 1970, None]
+    days = pl.Series("day", [-2_000_000, 0, 10_000_000, 2**31 - 1, -(2**31), None], dtype=pl.Int32).cast(pl.Date)
+    times = pl.Series("time", [-(2**63), 0, 2**63 - 1, 2**62, 1, None], dtype=pl.Int64).cast(pl.Datetime("ms"))
+    pl.DataFrame({"day": days, "time": times}).write_parquet(tmp_path / "t.parquet")
+    read = load(tmp_path / "t.parquet")
+    assert [None if d is None else d.year for d in read["day"].to_list()] == [None, 1970, None, None, None, None]
+    assert [None if d is None else d.year for d in read["time"].to_list()] == [None, 1970, None, None, 1970, None]
 
 
 def test_a_panic_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:

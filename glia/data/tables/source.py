@@ -119,8 +119,8 @@ def _plain_column(series: pl.Series) -> pl.Series:
     if kind == pl.Time:
         return series.cast(pl.Int64) / 1e9
     if kind == pl.Date or isinstance(kind, pl.Datetime):
-        years = series.dt.year()
-        return series.set((years < 1) | (years > 9999), None)  # no date that can be written down: damage
+        # What no calendar has, or not even a year of, is damage.
+        return series.set(~series.dt.year().is_between(1, 9999).fill_null(value=False), None)
     return series.fill_nan(None) if kind.is_float() else series
 
 
