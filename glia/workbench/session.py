@@ -14,6 +14,7 @@ from torch import nn
 
 from glia.catalog import entry as catalog
 from glia.data.batches import Batches
+from glia.data.facts import TensorFacts
 from glia.data.given import rows_of
 from glia.data.prepared import Prepared
 from glia.data.split import folds as fold_of
@@ -132,8 +133,10 @@ class Session:
         """May bfloat16 be tried? For networks with batch norm where it was shown to come to the same figures, seed by
         seed: on classes of pictures on a CPU, in benchmarks/formats.py.
         """
-        data, answers, device = self.data.facts.kind, self.data.task.kind, self.recipe.train.device
-        shown = (data, answers, device) == ("image", "classify", "cpu") and self.own_step is None
+        facts, answers, device = self.data.facts, self.data.task.kind, self.recipe.train.device
+        data = facts.kind
+        pictures = data == "image" or (isinstance(facts, TensorFacts) and len(facts.shape) == 3)
+        shown = pictures and (answers, device) == ("classify", "cpu") and self.own_step is None
         return data not in EXACT and answers != "regress" and (shown or not batch_norm(self.model))
 
     def _at_the_end(self, model: nn.Module) -> None:

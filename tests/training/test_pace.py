@@ -119,6 +119,7 @@ def test_onednn_is_exact_where_it_says_so() -> None:
     [
         ("pictures", True, False, True),  # shown equal in benchmarks/FORMATS.md
         ("pictures", True, True, False),  # whatever the step may mean
+        ("tensors of pictures", True, False, True),
         ("rows", True, False, False),
         ("rows", False, False, True),
     ],
@@ -135,7 +136,8 @@ def test_batch_norm_is_tried_in_bfloat16_on_classes_of_pictures_alone(
         )
         given = {"source": source}
     else:
-        given = {"data": (256 * torch.rand(120, 64), torch.randint(2, (120,)))}
+        shape = (120, 1, 8, 8) if kind == "tensors of pictures" else (120, 64)
+        given = {"data": (256 * torch.rand(shape), torch.randint(2, (120,)))}
     model = nn.Sequential(Small(), nn.Flatten(), *([nn.BatchNorm1d(64)] if norm else []), nn.Linear(64, 2))
     if own_step:
         given["step"] = supervised("cross_entropy")
