@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from benchmarks.speed import accuracy, memory, page, peak, startup, steps
 from benchmarks.speed.tools import TITLES
@@ -33,11 +34,13 @@ def main(arguments: Sequence[str]) -> int:
     for line in (about := page.facts()):
         page.CONSOLE.print(line)
     for name in PARTS if given.part == "all" else [given.part]:
-        tables = PARTS[name].run(given.works, given.tools, given.rounds, more)
+        kept = not given.no_page and not given.steps
+        write = partial(page.write, PARTS[name].TITLE, [*PARTS[name].ABOUT, "", *about])
+        tables = PARTS[name].run(given.works, given.tools, given.rounds, more, write if kept else page.forget)
         for table in tables:
             table.show()
-        if not given.no_page and not given.steps:
-            page.write(PARTS[name].TITLE, [*PARTS[name].ABOUT, "", *about], tables)
+        if kept:
+            write(tables)
     for line in page.busy():
         page.CONSOLE.print(line, style="bold red")
     return 0

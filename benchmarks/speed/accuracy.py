@@ -18,7 +18,7 @@ from torch.utils.data import TensorDataset
 from benchmarks.adult import adult_files
 from benchmarks.speed import networks
 from benchmarks.speed.job import Job, Marks, Predict
-from benchmarks.speed.page import CONSOLE, DASH, Figures, load
+from benchmarks.speed.page import CONSOLE, DASH, Figures, Keep, forget, load
 from benchmarks.speed.tools import PEERS, TITLES, tool
 from benchmarks.speed.turns import Answers, in_turns
 from benchmarks.speed.works import Rows, Work
@@ -200,7 +200,9 @@ def _shakespeare() -> Plain:
 PLAIN: dict[str, Callable[[], Plain]] = {"mnist": _mnist, "adult": _adult, "tiny-shakespeare": _shakespeare}
 
 
-def run(names: Sequence[str], tools: Sequence[str], rounds: int, more: dict[str, Any]) -> list[Figures]:
+def run(
+    names: Sequence[str], tools: Sequence[str], rounds: int, more: dict[str, Any], keep: Keep = forget
+) -> list[Figures]:
     tools = [name for name in tools if name not in ("glia-float32", "lean")]
     best = "times shorter than the best of the others"
     table = Figures("Seconds", ["data", "goal", *(TITLES[name] for name in tools), best, "load"])
@@ -214,6 +216,7 @@ def run(names: Sequence[str], tools: Sequence[str], rounds: int, more: dict[str,
         cells = [_cell(answers[one]) for one in tools]
         table.rows.append([name, f"{GOALS[name]:g}", *cells, _shorter(answers), f"{busy:.1f}"])
         table.show()
+        keep([table])
     return [table]
 
 

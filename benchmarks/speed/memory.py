@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.speed import steps
-from benchmarks.speed.page import Figures
+from benchmarks.speed.page import Figures, Keep, forget
 from benchmarks.speed.works import ALL, BY_NAME
 
 TITLE = "Memory"
@@ -14,7 +14,9 @@ ABOUT = [
 ]
 
 
-def run(names: Sequence[str], tools: Sequence[str], rounds: int, more: dict[str, Any]) -> list[Figures]:
+def run(
+    names: Sequence[str], tools: Sequence[str], rounds: int, more: dict[str, Any], keep: Keep = forget
+) -> list[Figures]:
     works = [BY_NAME[name] for name in names] or [work for work in ALL if work.core]
     found, loads = steps.measured(works, tools, rounds, more, whole=True)
     return [steps.times("Megabytes", "memory_mb", found, tools, loads)]

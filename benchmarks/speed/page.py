@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 PAGE = Path(__file__).resolve().parents[1] / "RESULTS.md"
+HEAD = """# Speed
+
+`make bench` prints and writes this page. How time and memory grow with rows, parameters and steps: [GROWTH.md](GROWTH.md).
+Which number formats come to the same figures: [FORMATS.md](FORMATS.md).
+"""
 QUIET = 0.5  # load average, per core, up to which a machine is quiet
 CONSOLE = Console(highlight=False, width=None if os.isatty(1) else 200)
 DASH = "-"
@@ -46,17 +51,24 @@ class Figures:
         return [f"**{self.title}**", "", head, "|" + "---|" * len(self.columns), *kept.values(), ""]
 
 
+Keep = Callable[[list[Figures]], None]
+"""Given what a part has measured so far, each time that a line is complete, so that a cut costs one line alone."""
+
+
+def forget(tables: list[Figures]) -> None:
+    """For whoever waits for the end."""
+
+
 def write(part: str, about: Sequence[str], tables: Sequence[Figures], path: Path = PAGE) -> None:
     """Put a part's section in its place; lines of works that were not measured this time stay."""
-    text = path.read_text() if path.exists() else "# Speed\n\n`make bench` prints and writes this page.\n"
-    head, *sections = text.split("\n## ")
+    _, *sections = path.read_text().split("\n## ") if path.exists() else [""]
     kept = {section.partition("\n")[0].strip(): section for section in sections}
     before = kept.get(part, "").splitlines()
     lines = [part, "", *about, ""]
     for table in tables:
         lines += table.lines(before)
     kept[part] = "\n".join(lines).rstrip() + "\n"
-    path.write_text("\n## ".join([head.rstrip() + "\n", *kept.values()]))
+    path.write_text("\n## ".join([HEAD, *kept.values()]))
 
 
 def load() -> float:

@@ -10,7 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.speed import steps
-from benchmarks.speed.page import DASH, Figures
+from benchmarks.speed.page import DASH, Figures, Keep, forget
 from benchmarks.speed.turns import ask
 from benchmarks.speed.works import ALL, BY_NAME, Work
 
@@ -52,7 +52,9 @@ def flops(work: Work) -> float:
     return float(counter.get_total_flops())
 
 
-def run(names: Sequence[str], tools: Sequence[str], rounds: int, more: dict[str, Any]) -> list[Figures]:
+def run(
+    names: Sequence[str], tools: Sequence[str], rounds: int, more: dict[str, Any], keep: Keep = forget
+) -> list[Figures]:
     works = [BY_NAME[name] for name in names] or [work for work in ALL if work.core]
     ours = [name for name in ("glia", "glia-float32", "plain") if name in tools]
     found, loads = steps.measured(works, ours, rounds, more)

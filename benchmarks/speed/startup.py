@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.speed.job import processor_seconds
-from benchmarks.speed.page import DASH, Figures, load
+from benchmarks.speed.page import DASH, Figures, Keep, forget, load
 from benchmarks.speed.turns import ROOT, Answers
 
 TITLE = "Start"
@@ -48,7 +48,9 @@ WHAT: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
-def run(names: Sequence[str], tools: Sequence[str], rounds: int, more: dict[str, Any]) -> list[Figures]:
+def run(
+    names: Sequence[str], tools: Sequence[str], rounds: int, more: dict[str, Any], keep: Keep = forget
+) -> list[Figures]:
     wanted = {what: WHAT[what] for what in WHAT if not names or any(name in what for name in names)}
     found = {what: Answers() for what in wanted}
     busy = load()

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.speed.page import CONSOLE, DASH, Figures, load
+from benchmarks.speed.page import CONSOLE, DASH, Figures, Keep, forget, load
 from benchmarks.speed.tools import PEERS, TITLES
 from benchmarks.speed.turns import Answers, in_turns
 from benchmarks.speed.works import ALL, BY_NAME, Work
@@ -28,9 +28,13 @@ Found = dict[str, dict[str, Answers]]
 _KEPT: dict[tuple[str, str, bool], tuple[Answers, float]] = {}  # of this call, for parts that look at the same answers
 
 
-def run(names: Sequence[str], tools: Sequence[str], rounds: int, more: dict[str, Any]) -> list[Figures]:
+def run(
+    names: Sequence[str], tools: Sequence[str], rounds: int, more: dict[str, Any], keep: Keep = forget
+) -> list[Figures]:
     """All tables of the part; `more` goes to the workers (fewer steps, for a trial)."""
     works = [BY_NAME[name] for name in names] or list(ALL)
+    for count in range(1, len(works)):
+        keep(tables(*measured(works[:count], tools, rounds, more), tools))
     return tables(*measured(works, tools, rounds, more), tools)
 
 
