@@ -12,8 +12,8 @@ from rich.table import Table
 PAGE = Path(__file__).resolve().parents[1] / "RESULTS.md"
 HEAD = """# Speed
 
-`make bench` prints and writes this page. How time and memory grow with rows, parameters and steps: [GROWTH.md](GROWTH.md).
-Which number formats come to the same figures: [FORMATS.md](FORMATS.md).
+`make bench` prints and writes this page. How time and memory grow with rows, parameters and steps:
+[GROWTH.md](GROWTH.md). Which number formats come to the same figures: [FORMATS.md](FORMATS.md).
 """
 QUIET = 0.5  # load average, per core, up to which a machine is quiet
 CONSOLE = Console(highlight=False, width=None if os.isatty(1) else 200)
