@@ -22,7 +22,7 @@ LIMITS: dict[str, Limit] = {
     one.name: one
     for one in (
         Limit("columns", 10_000, "columns of a table", "a line of signs taken for names"),
-        Limit("cells", 1_000_000_000, "cells of a table that is held whole", "a row count that no memory can hold"),
+        Limit("cells", 1_000_000_000, "cells of a table", "a row count that no memory can hold"),
         Limit("cell_chars", 1_000_000, "characters of a cell", "a quote that is never closed"),
         Limit("line_chars", 16_000_000, "characters of a line of text", "a file without line ends"),
         Limit("json_chars", 32_000_000, "characters of a JSON line, or of a JSON list", "a text that is all one value"),

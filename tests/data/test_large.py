@@ -185,6 +185,17 @@ def test_too_many_odd_words_are_refused_with_their_line(tmp_path: Path, monkeypa
         drawn(monkeypatch, path, 300)
 
 
+def test_more_cells_than_allowed_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would go to the disk, whatever few bytes a file takes that holds one number again and again."""
+    monkeypatch.setattr(large, "LARGE", 0)
+    frame = pl.DataFrame({"a": [1.0, 2.0] * 500, "y": ["p", "q"] * 500})
+    frame.write_parquet(tmp_path / "t.parquet")
+    frame.write_csv(tmp_path / "t.csv")
+    for name in ("t.parquet", "t.csv"):
+        with pytest.raises(GliaError, match=r"too many cells of a table; got 2,000.*limits cells="):
+            glia.prepare(tmp_path / name, target="y", limits={"cells": 1500})
+
+
 def test_time_order_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "t.csv"
     times = np.random.default_rng(1).permutation(6000) // 3

@@ -15,6 +15,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from glia import limits
 from glia.data.batches import Batches
 from glia.data.facts import TableFacts
 from glia.data.images.draws import uniform
@@ -45,13 +46,17 @@ def is_large(opened: Opened) -> bool:
 
 
 def store(opened: Opened, data: "Data", rows: int, seed: int) -> Stored:
-    """The cells of a table, read in pieces of `rows` rows."""
+    """The cells of a table, read in pieces of `rows` rows. Raises GliaError for more of them than `glia.limits` allows:
+    all of them go to the disk, where a small file may hold a run of one number.
+    """
     share = EXACT / max(opened.most_rows, 1)
     cells, drawn = Cells(), _Drawn(mix(seed, "drawn"), share)
     missing: Counter[str] = Counter()
     numbers, lines, count = [], [], 0
+    limits.check("cells", (opened.rows or 0) * len(opened.columns), opened.name, data.limits)
     for piece in opened.pieces(rows):
         count += len(piece)
+        limits.check("cells", count * len(opened.columns), opened.name, data.limits)
         missing.update(dict(zip(piece.frame.columns, piece.frame.null_count().row(0))))
         if share < 1:
             piece = piece.take(drawn.among(piece, find_targets(piece, tuple(data.target), opened.targets)))
