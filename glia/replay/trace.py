@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import getitem
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx._lazy_graph_module import _use_lazy_graph_module
-from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from glia.replay.outside import Outside
 
@@ -54,16 +54,74 @@ class Traced(NamedTuple):
     graph: fx.Graph
     held: dict[str, Tensor]
 
-    @classmethod
-    def of(cls, made: fx.GraphModule) -> "Traced":
-        """What make_fx gave."""
-        names = [str(node.target) for node in made.graph.nodes if node.op == "get_attr"]
-        return cls(made.graph, {name: getattr(made, name) for name in names})
-
     @property
     def draws(self) -> bool:
         """Does it use random numbers?"""
         return any(torch.Tag.nondeterministic_seeded in _tags(node) for node in self.graph.nodes)
+
+
+class _Recorder(TorchDispatchMode):
+    """Notes each operator that is made inside the block, below autograd, so that what runs backward is seen too.
+
+    torch's `make_fx` does the same and more; it imports the compiler, which takes longer than many a training.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.graph = fx.Graph()
+        self.held: dict[str, Tensor] = {}
+        self.nodes: dict[int, fx.Node] = {}
+        self.seen: list[Tensor] = []  # alive, so that no other takes over the id of one
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """torch guards modes against being compiled, for which it would import the compiler."""
+        return False
+
+    def take(self, name: str, tensor: Tensor) -> None:
+        """An input."""
+        self._note(self.graph.placeholder(name), tensor)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.Tag.data_dependent_output in func.tags:  # a number of Python's, by which the next steps may go
+            raise Refused(f"what it does depends on the numbers that it meets ({func})")
+        kwargs = kwargs or {}
+        given = self.named((args, kwargs))  # before it is made: one that writes into an argument is another one after
+        made = func(*args, **kwargs)
+        self._note(self.graph.call_function(func, *given), made)
+        return made
+
+    def named(self, values: Any) -> Any:
+        """The same with nodes in the place of tensors."""
+        return tree_map(lambda one: self._node(one) if isinstance(one, Tensor) else one, values)
+
+    def _node(self, tensor: Tensor) -> fx.Node:
+        if id(tensor) not in self.nodes:  # neither an input nor made of one
+            name = f"held_{len(self.held)}"
+            self.held[name] = tensor
+            self._note(self.graph.create_node("get_attr", name), tensor)
+        return self.nodes[id(tensor)]
+
+    def _note(self, node: fx.Node, made: Any) -> None:
+        node.meta["val"] = made
+        if isinstance(made, Tensor):
+            self.nodes[id(made)] = node
+            self.seen.append(made)
+        elif isinstance(made, tuple | list):
+            for place, one in enumerate(made):
+                self._note(self.graph.call_function(getitem, (node, place)), one)
+
+
+def recorded(function: Callable[[], Any], **inputs: Sequence[Tensor]) -> Traced:
+    """What `function` does, which is run once, with these inputs as the graph's, in their order."""
+    recorder = _Recorder()
+    for name, tensors in inputs.items():
+        for place, tensor in enumerate(tensors, 1):
+            recorder.take(f"{name}_{place}", tensor)
+    with recorder:
+        found = function()
+    recorder.graph.output(recorder.named(found))
+    return Traced(recorder.graph, recorder.held)
 
 
 def trace(work: Work, model: nn.Module, parameters: Sequence[Tensor], rest: Sequence[Tensor], batch: Flat) -> Traced:
@@ -73,20 +131,22 @@ def trace(work: Work, model: nn.Module, parameters: Sequence[Tensor], rest: Sequ
     """
     copies = [p.detach().clone().requires_grad_() for p in parameters]
     states = [*copies, *(held.clone() for held in rest)]
+    tensors = [t.clone() for t in batch.tensors]
 
-    def joint(states: list[Tensor], tensors: list[Tensor]) -> list[Tensor | None]:
+    def joint() -> list[Tensor | None]:
         with _holding(model, dict(zip(map(id, [*parameters, *rest]), states, strict=True))):
             loss, metric = work(model, batch.filled(tensors))
-            gradients = torch.autograd.grad(loss, states[: len(copies)], allow_unused=True)
+            gradients = torch.autograd.grad(loss, copies, allow_unused=True)
         return [loss.detach(), metric, *gradients]
 
     parts, noise = list(model.modules()), torch.default_generator.get_state()
     before = Outside.of(parts, batch.tensors)
     try:
-        with _use_lazy_graph_module(True):  # its code is not asked for; of `random_.from` it would be no Python
-            made = make_fx(joint)(states, [t.clone() for t in batch.tensors])
+        made = recorded(joint, states=states, tensors=tensors)
+    except Refused:
+        raise
     except Exception as error:
-        # Whatever a stranger's forward pass does under the tracer, the run goes on without it.
+        # Whatever a stranger's forward pass does under the recorder, the run goes on without it.
         said = str(error).strip().partition("\n")[0][:160]
         raise Refused(f"it cannot be traced ({type(error).__name__}: {said})") from None
     finally:
@@ -97,9 +157,9 @@ def trace(work: Work, model: nn.Module, parameters: Sequence[Tensor], rest: Sequ
         raise Refused("it changes things of its own as it goes (counters, other random numbers)")
     made.graph.eliminate_dead_code()
     for node in made.graph.nodes:
-        if torch.Tag.data_dependent_output in _tags(node) or _shaped_by_data(node):
+        if _shaped_by_data(node):
             raise Refused(f"what it does depends on the numbers that it meets ({node.target})")
-    return Traced.of(made)
+    return made
 
 
 @contextmanager

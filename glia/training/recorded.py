@@ -5,10 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from glia.replay.emit import SAME, emit
-from glia.replay.trace import Traced
+from glia.replay.trace import recorded
 
 Call = Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]], list[Tensor]]
 _ATEN = torch.ops.aten
@@ -21,11 +20,12 @@ def record(function: Call, weights: Sequence[Tensor], buffers: Sequence[Tensor],
     weights: where they lie now; they must stay there. The function is run, and changes `buffers` as it does.
     Raises whatever torch says where it cannot be recorded.
     """
-    made = make_fx(function)(list(weights), list(buffers), list(rest))
+    weights, buffers, rest = list(weights), list(buffers), list(rest)
+    made = recorded(lambda: function(weights, buffers, rest), weights=weights, buffers=buffers, rest=rest)
     for node in made.graph.nodes:
         if node.op == "call_function" and node.args and isinstance(node.args[0], fx.Node):
             node.replace_all_uses_with(_first_with_its_value(node, node.args[0]))
-    program = emit(Traced.of(made), [*weights, *buffers], len(weights))
+    program = emit(made, [*weights, *buffers], len(weights))
 
     def call(weights: Sequence[Tensor], buffers: Sequence[Tensor], rest: Sequence[Tensor]) -> list[Tensor]:
         return list(program.run(*weights, *buffers, *rest, *program.fixed))
