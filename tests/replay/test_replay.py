@@ -2,6 +2,8 @@
 
 import pathlib
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -327,3 +329,20 @@ def test_an_empty_batch_changes_nothing(made: list[Replay]) -> None:
             held.append({name: value.clone() for name, value in model.state_dict().items()})
     moved = [not torch.equal(held[0]["0.weight"], one["0.weight"]) for one in held[1:]]
     assert any(moved) and all(torch.equal(held[-1][name], held[-2][name]) for name in held[-1])
+
+
+def test_the_compiler_is_not_imported() -> None:
+    """It takes a second, in which a small network is done."""
+    program = """
+import sys, torch
+from torch import nn
+from glia.data.batches import Batches
+from glia.replay import replay
+from glia.training.loop import fit
+replay.AFTER_S = replay.GAIN = 0.0
+rows = Batches(torch.randn(64, 6), torch.arange(64) % 2, torch.arange(64))
+ways = [moment.way for moment in fit(nn.Linear(6, 2), rows, epochs=3, batch_size=8) if moment.kind == "epoch"]
+print(ways[-1], "torch._dynamo" in sys.modules)
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert told.stdout.split() == ["replayed", "False"], told.stderr
