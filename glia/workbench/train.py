@@ -282,8 +282,11 @@ class _Work:
         with self.folder.writing(), stop_on_signal(self.tell) as stop:
             try:
                 self._to_the_end(stop)
-            except Halt as halt:
-                if halt.again:
+            except (GliaError, NonFinite):
+                raise
+            except (Halt, Exception) as end:
+                # A signal within C, in the import of a library say, comes out of it as an error of its own.
+                if not stop.asked or (isinstance(end, Halt) and end.again):
                     raise
                 with stop.between_steps(""):
                     self._end("stopped", "asked to stop")

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from glia.runs import checkpoint
-from glia.workbench.halt import AFTER_STEP, stop_on_signal
+from glia.workbench import train as training
+from glia.workbench.halt import AFTER_STEP, Stopped, stop_on_signal
 
 COMMAND = [sys.executable, "-c", "from glia.cli.main import main; main()"]
 
@@ -62,3 +64,26 @@ def test_ctrl_c_stops_in_good_order(tmp_path: Path, table: Path) -> None:
     assert f"glia resume {run}" in output and "Traceback" not in output
     assert json.loads((run / "status.json").read_text())["state"] == "stopped"
     assert checkpoint.latest(run) is not None
+
+
+def test_a_signal_within_the_import_of_a_library_is_no_error(
+    tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code in C makes an ImportError of what a handler raised in it."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    finish = training.finish
+
+    def imports(*given: Any) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise ImportError("initialization failed") from None
+
+    monkeypatch.setattr(training, "finish", imports)
+    given: dict[str, Any] = {"target": "label", "model": "mlp", "epochs": 2, "baselines": False, "doctor": False}
+    with pytest.raises(Stopped) as stopped:
+        training.train(table, runs=tmp_path, name="run", **given)
+    assert stopped.value.exit_code == 143
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "stopped"
+    monkeypatch.setattr(training, "finish", finish)
+    assert training.resume(tmp_path / "run").metrics["test"]
