@@ -123,15 +123,19 @@ class Batches:
         return Batch(inputs, targets, index)
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def threads_ahead(asked: int | None, inputs: Tensor | Rows, augment: Augment | None) -> int:
     """How many threads fetch and augment pictures ahead: as many as `asked`; where nobody said, one if that is work
     enough and there is a core for it beside the network's.
     """
     if asked is not None:
         return asked
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     light = isinstance(inputs, Tensor) and (augment is None or inputs[:1].numel() <= LIGHT)
-    return int(cores > 1 and not light)
+    return int(usable_cores() > 1 and not light)
 
 
 def _bytes(inputs: Any, rows: int) -> int:

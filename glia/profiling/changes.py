@@ -1,6 +1,5 @@
 """Changes that may make a step faster, of those that this one leaves room for."""
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
+from glia.data.batches import usable_cores
 from glia.nn.precision import by_onednn, onednn_products
 from glia.profiling.trials import aside
 from glia.profiling.work import Change, Rig, Work
@@ -111,7 +111,7 @@ def _tf32() -> Iterator[None]:
 
 def _threads(work: Work) -> Iterator[Change]:
     now = torch.get_num_threads()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     for count in sorted({1, max(1, cores // 2), cores} - {now}):
         s = "" if count == 1 else "s"
         how = f"threads={count}" if work.settings else f"torch.set_num_threads({count})"

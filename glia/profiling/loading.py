@@ -1,6 +1,5 @@
 """Loading: other ways to fetch the same batches, each timed with the step that follows them, turn by turn."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, TensorDataset
 
+from glia.data.batches import usable_cores
 from glia.profiling.trials import (
     GAIN,
     LATE,
@@ -101,7 +101,7 @@ def _ways(loader: DataLoader[Any]) -> Iterator[tuple[Change, Callable[[], Fetch]
     data: Any = loader.dataset
     if isinstance(data, IterableDataset):
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     same = _same(data)
     rows = "the same rows" if same else "the same rows, but what they draw at random comes from other seeds"
     for count in sorted({0, min(cores, 8)} - {loader.num_workers}):
