@@ -14,7 +14,7 @@ from glia.data.batches import Batches
 from glia.data.facts import TextFacts
 from glia.data.task import Task
 from glia.errors import GliaError
-from glia.models.evidence import HASH, Evidence
+from glia.models.evidence import Evidence, pair_buckets
 from glia.models.keys import Rename
 from glia.models.recurrent import recurrent
 from glia.models.tabular import Ensemble
@@ -63,13 +63,9 @@ class Bag(nn.Module):
         total = self.embedding(tokens).sum(1)  # of pads the vector is 0
         if self.pairs is not None and tokens.shape[1] > 1:
             both = there[:, 1:] * there[:, :-1]
-            total = total + (self.pairs(self._bucket(tokens)) * both[..., None]).sum(1)
+            total = total + (self.pairs(pair_buckets(tokens, self.buckets)) * both[..., None]).sum(1)
         count = there.sum(1, keepdim=True).clamp_min(1)
         return self.head(self.drop(total / count.sqrt()))
-
-    def _bucket(self, tokens: Tensor) -> Tensor:
-        """(N, L - 1): of each token and the next."""
-        return (tokens[:, :-1] * HASH[0] + tokens[:, 1:] * HASH[1]) % self.buckets
 
     def stages(self) -> list[list[str]]:
         return [["embedding", "pairs"] if self.pairs is not None else ["embedding"], ["head"]]

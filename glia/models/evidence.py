@@ -56,8 +56,7 @@ class Evidence(nn.Module):
 
     def _pairs(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Of each token and the next (N, L - 1): a number that no other pair has, and its bucket."""
-        one, two = tokens[:, :-1], tokens[:, 1:]
-        return one * self.vocabulary + two, (one * HASH[0] + two * HASH[1]) % len(self.owner)
+        return tokens[:, :-1] * self.vocabulary + tokens[:, 1:], pair_buckets(tokens, len(self.owner))
 
     def begin_from(self, train: Batches) -> None:
         """Begin at naive Bayes' log-ratios, over the texts that hold a word or pair, one added to each count. Numbers
@@ -108,6 +107,11 @@ class Evidence(nn.Module):
             yes += has.float().T @ holds
             no += (1 - has.float()).T @ holds
         return yes, no
+
+
+def pair_buckets(tokens: Tensor, buckets: int) -> Tensor:
+    """The bucket, below `buckets`, of each token and the next: (N, L) -> (N, L - 1)."""
+    return (tokens[:, :-1] * HASH[0] + tokens[:, 1:] * HASH[1]) % buckets
 
 
 def _logs(counts: Tensor, known: Tensor) -> Tensor:
