@@ -182,12 +182,14 @@ class Signals:
         self.ends["again, after it had been told"] += late
         orderly = told["code"] == CODES[number] or (told["code"] == 0 and done)
         if not (orderly or lost or early or late):
-            found.append(f"exit code {told['code']}")
+            found.append(f"exit code {told['code']}; it ended with {text[-400:]!r}")
         if told["hung"] or told["after"] > WITHIN_S:
             found.append(f"it took {told['after']:.1f} s to end")
         if told["orphans"]:
             found.append(f"{told['orphans']} processes left")
-        if "Traceback" in text and "Exception ignored in" not in text:  # Python's own, of an end inside a __del__
+        # Python's own: of an end inside a __del__, as workers send or clear away; or a script's, that had been told.
+        its = late or any(word in text for word in ("Exception ignored in", "resource_sharer", "_run_finalizers"))
+        if "Traceback" in text and not its:
             found.append("a traceback")
         if newest(run)[1]:
             found.append(f"the newest checkpoint: {newest(run)[1]}")

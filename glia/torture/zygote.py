@@ -102,7 +102,7 @@ def _fork(asked: dict[str, Any]) -> int:
         os.read(ready, 1)  # not before it leads a session of its own can that be hit
         os.close(ready)
         return pid
-    code = 70
+    code, killed = 70, 0
     try:
         os.setsid()
         os.close(ready)
@@ -117,12 +117,16 @@ def _fork(asked: dict[str, Any]) -> int:
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
-    except BaseException:
+    except BaseException as error:
         traceback.print_exc()
+        killed = signal.SIGINT if type(error) is KeyboardInterrupt else 0
     sys.stdout.flush()
     sys.stderr.flush()
     for child in multiprocessing.active_children():  # as Python does when it ends
         child.terminate()
+    if killed:  # as Python does too, so that whoever waits for it hears of it
+        signal.signal(killed, signal.SIG_DFL)
+        os.kill(os.getpid(), killed)
     os._exit(code)
 
 

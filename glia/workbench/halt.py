@@ -79,6 +79,8 @@ class Stop:
             yield
         finally:
             self.patient, self.says = False, ""
+            if self.asked:
+                _workers_may_end()
 
 
 @contextmanager
@@ -92,11 +94,12 @@ def stop_on_signal(tell: Callable[[str], None]) -> Iterator[Stop]:
 
     def ask(number: int, frame: FrameType | None) -> None:
         if stop.error is not None and not stop.asked:
-            # Workers are being ended for it: torch's own handler would raise at each, in whatever is done about it.
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _workers_may_end()
             raise stop.error
         again, stop.asked = stop.asked, True
         stop.signal = stop.signal or number
+        training = stop.patient and bool(stop.says) and not again
+        _workers_may_end(once=training)  # a step that waits for their rows has to hear of it
         if again or not stop.patient:
             raise Halt(number, again=again)
 
@@ -124,6 +127,7 @@ def one_line(line: str) -> Iterator[None]:
             os.write(2, f"{line}\n".encode())
 
     def end(number: int, frame: FrameType | None) -> None:
+        _workers_may_end()
         say()
         raise SystemExit(exit_code(number))
 
@@ -162,18 +166,47 @@ def at_once() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _workers_may_end(*, once: bool = False) -> None:
+    """Who ends a job may end all its processes: from now on a DataLoader's worker that is ended is no error.
+
+    torch's handler would raise at each of them, in whatever is done then. once: it may do so for the first.
+    """
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+        return
+    tell = signal.getsignal(signal.SIGCHLD)
+    if not callable(tell):
+        return
+
+    def nothing(number: int, frame: FrameType | None) -> None:
+        """Not SIG_DFL: Python complains of a signal that was on its way when it is set."""
+
+    def first(number: int, frame: FrameType | None) -> None:
+        try:
+            tell(number, frame)
+        except BaseException:
+            signal.signal(signal.SIGCHLD, nothing)
+            raise
+
+    signal.signal(signal.SIGCHLD, first if once else nothing)
+
+
 _hearing = threading.Event()
-_masks = threading.local()
+_forks = threading.local()
+_LATER_S = 0.01  # after which a signal is sent once more
 
 
 def _hold() -> None:
     """Before a fork: until the child is deaf, its parent would hear what is sent to it, through the same pipe."""
-    _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS) if _hearing.is_set() else None
+    _forks.mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS) if _hearing.is_set() else None
 
 
 def _let() -> None:
-    if _masks.before is not None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, _masks.before)
+    if _forks.mask is not None:
+        _forks.ending = True
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, _forks.mask)
+        finally:
+            _forks.ending = False
 
 
 def _deaf() -> None:
@@ -200,11 +233,22 @@ def _handled(handler: Callable[[int, FrameType | None], None], heard: Callable[[
         return
     ear, mouth = os.pipe()
     os.set_blocking(mouth, False)
+    main, resent = threading.get_ident(), list[int]()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if getattr(_forks, "ending", False):  # Python swallows what is raised here
+            _workers_may_end()
+            resent.append(number)
+            threading.Timer(_LATER_S, signal.pthread_kill, (main, number)).start()
+        else:
+            handler(number, frame)
 
     def listen() -> None:
         times = 0
         while number := os.read(ear, 1):
-            if number[0] in SIGNALS:
+            if number[0] in resent:
+                resent.remove(number[0])  # heard once already
+            elif number[0] in SIGNALS:
                 times += 1
                 heard(number[0], times)
 
@@ -213,16 +257,18 @@ def _handled(handler: Callable[[int, FrameType | None], None], heard: Callable[[
     nested = _hearing.is_set()
     fd = signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
     _hearing.set()
-    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
         yield
     finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
-        signal.set_wakeup_fd(fd)
-        if not nested:
-            _hearing.clear()
-        os.close(mouth)
-        thread.join(AT_ONCE_S)
-        with suppress(OSError):
-            os.close(ear)
+        try:
+            signal.set_wakeup_fd(fd)
+            os.close(mouth)
+            thread.join(AT_ONCE_S)
+            with suppress(OSError):
+                os.close(ear)
+        finally:  # a second signal while the thread ends is handled too
+            if not nested:
+                _hearing.clear()
+            for number, earlier in before.items():
+                signal.signal(number, earlier)

@@ -97,6 +97,83 @@ def test_a_signal_to_a_worker_that_is_being_born_is_not_the_runs() -> None:
     assert (answer.stdout, answer.stderr) == ("0 [] False\n", "")
 
 
+SWALLOWED = """
+import os, signal, time
+sent = []
+def send():
+    if not sent:
+        sent.append(os.kill(os.getpid(), signal.SIGTERM))
+os.register_at_fork(before=send)
+from glia.workbench.halt import one_line
+with one_line("glia: stopped"):
+    began = time.monotonic()
+    worker = os.fork()
+    if not worker:
+        os._exit(0)
+    try:
+        time.sleep(20)
+    finally:
+        print(time.monotonic() - began < 1)
+"""
+
+
+def test_a_signal_in_a_fork_is_not_lost() -> None:
+    """Python only prints what a handler raises in the callbacks of a fork."""
+    answer = subprocess.run([sys.executable, "-c", SWALLOWED], capture_output=True, text=True, check=False, timeout=60)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (143, "True\n", "glia: stopped\n")
+
+
+WORKERS = """
+import os, signal, sys, threading
+from glia.workbench.halt import one_line, stop_on_signal
+def lost(number, frame):
+    raise RuntimeError("a worker was ended")
+signal.signal(signal.SIGCHLD, lost)
+def end(number):
+    os.kill(os.getpid(), number)
+"""
+BEFORE = """
+with one_line("glia: stopped"):
+    try:
+        end(signal.SIGTERM)
+    finally:
+        end(signal.SIGCHLD)
+"""
+TRAINED = """
+with stop_on_signal(print) as stop:
+    with stop.between_steps():
+        end(signal.SIGTERM)
+        try:
+            end(signal.SIGCHLD)
+        except RuntimeError:
+            end(signal.SIGCHLD)
+            sys.exit(143)
+"""
+AFTER = """
+with stop_on_signal(print) as stop:
+    with stop.between_steps():
+        end(signal.SIGTERM)
+    end(signal.SIGCHLD)
+    sys.exit(143)
+"""
+LEAVING = """
+join = threading.Thread.join
+def joined(self, timeout=None):
+    end(signal.SIGTERM)
+    join(self, timeout)
+threading.Thread.join = joined
+with one_line("glia: stopped"):
+    end(signal.SIGTERM)
+"""
+
+
+@pytest.mark.parametrize("where", [BEFORE, TRAINED, AFTER, LEAVING], ids=["before", "trained", "after", "leaving"])
+def test_workers_that_are_ended_with_a_run_are_no_error(where: str) -> None:
+    """Who ends a job ends all its processes. A step that waits for a worker hears of it once, and nobody else."""
+    answer = subprocess.run([sys.executable, "-c", WORKERS + where], capture_output=True, text=True, timeout=60)
+    assert (answer.returncode, "Traceback" in answer.stderr) == (143, False), answer.stderr
+
+
 def test_ctrl_c_in_the_preparation_is_one_line(tmp_path: Path) -> None:
     """A pipe that nobody writes to stands for a source that takes long."""
     source = tmp_path / "rows.csv"
