@@ -143,7 +143,7 @@ class Signals:
             if stops <= 0:
                 told = self.zygote.live(call, given, log=log)
                 if told["code"]:
-                    return self._fault(name, turn, f"it could not go on: {log.read_text()[-600:]}", log)
+                    return self._fault(name, turn, "it could not go on", log)
                 continue
             stops -= 1
             number = chance.choice(list(CODES))
@@ -161,7 +161,8 @@ class Signals:
         shutil.rmtree(run)
 
     def _fault(self, name: str, turn: int, problem: str, log: Path) -> None:
-        self.failed.append(f"{name}, run {turn} (seed {SEED}): {problem}")
+        end = log.read_text(errors="replace")[-400:]
+        self.failed.append(f"{name}, run {turn} (seed {SEED}): {problem}; its last words: {end!r}")
         shutil.copyfile(log, log.with_name(f"failed-{len(self.failed)}.log"))
 
     def _problems(
@@ -182,7 +183,7 @@ class Signals:
         self.ends["again, after it had been told"] += late
         orderly = told["code"] == CODES[number] or (told["code"] == 0 and done)
         if not (orderly or lost or early or late):
-            found.append(f"exit code {told['code']}; it ended with {text[-400:]!r}")
+            found.append(f"exit code {told['code']}")
         if told["hung"] or told["after"] > WITHIN_S:
             found.append(f"it took {told['after']:.1f} s to end")
         if told["orphans"]:

@@ -228,6 +228,7 @@ def start_group(store: Any = None, rank: int = -1, size: int = -1, within_s: flo
     """
     own_device()
     timeout = None if within_s is None else timedelta(seconds=within_s)
+    dist.distributed_c10d._world.group_count = 0  # a meeting that failed has counted, and names would not be the same
     dist.init_process_group(_backend(), store=store, rank=rank, world_size=size, timeout=timeout)
 
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -258,9 +259,7 @@ def together(
             for rank in others:
                 us.wait([f"ready/{rank}"], others, stall_of(session.recipe))
             try:
-                if not dist.is_initialized():
-                    _start_group(us.store, 0, size)
-                session.world = worlds.join(us.store, stall_of(session.recipe), us.pulse)
+                session.world = _met(us, stall_of(session.recipe))
             except RuntimeError as error:  # one ended between being ready and being met
                 raise us.pulse.blame(error, us.ended) from error
             session.world.ended, session.world.asked = us.ended, asked
@@ -311,6 +310,32 @@ def begun() -> Company:
     rank, size, port = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
     store = TCPStore(HERE, port, is_master=False, timeout=timedelta(seconds=60))
     return Company(store, Pulse(store, rank, size, must_end=True), rank, size)
+
+
+def _met(us: Company, stall_s: float) -> World:
+    """The world of all processes, in process 0. Raises RuntimeError as soon as one that we started has ended: torch,
+    inside C and deaf to signals, would wait for it until its time is over, and that more than once.
+    """
+    met: list[World] = []
+    failed: list[Exception] = []
+
+    def meet() -> None:
+        try:
+            if not dist.is_initialized():
+                _start_group(us.store, us.rank, us.size)
+            met.append(worlds.join(us.store, stall_s, us.pulse))
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=meet, name="glia-meeting", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(LOOK_S)
+        if us.ended() and thread.is_alive():
+            raise RuntimeError("a process ended before it was met")
+    if failed:
+        raise failed[0]
+    return met[0]
 
 
 def _start_group(store: Any, rank: int, size: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from glia.training.pulse import LostProcess
 from glia.training.world import line_of
 from glia.workbench import processes
+from glia.workbench.halt import Halt
 from glia.workbench.train import beside
 
 
@@ -23,6 +24,9 @@ def work() -> None:
         if error.rank == 0 and os.getppid() == first:  # it is there, so nobody has seen it end
             tell(f"glia: {error}")
         code = LostProcess.exit_code
+    except Halt as halt:  # asked twice: as if nobody had listened, which is what process 0 tells of it
+        signal.signal(halt.signal, signal.SIG_DFL)
+        os.kill(os.getpid(), halt.signal)
     except BaseException as error:
         us.pulse.say(f"failed/{us.rank}", line_of(error))
         code = 1

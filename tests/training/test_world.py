@@ -18,6 +18,7 @@ import glia
 from glia.errors import GliaError
 from glia.runs import checkpoint
 from glia.runs.folder import RunFolder
+from glia.training import world as worlds
 from glia.training.pulse import LostProcess
 from glia.training.world import World
 from glia.workbench import processes
@@ -231,23 +232,38 @@ def test_a_process_that_is_lost_is_named(
     assert not torch.distributed.is_initialized()
 
 
-def test_a_process_that_ends_before_all_have_met_is_named(
-    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("met", [False, True])
+def test_a_process_that_ends_before_all_have_joined_is_named(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, met: bool
 ) -> None:
-    """It said that it is ready; whoever then waits for it to join would wait for half an hour."""
+    """It said that it is ready; torch would wait for it in vain, and hear no signal."""
     children = []
-    begin, meet = processes._child, processes._start_group
+    begin, meet, join = processes._child, processes._start_group, worlds.join
     monkeypatch.setattr(processes, "_child", lambda *told: children.append(begin(*told)) or children[-1])
-    monkeypatch.setattr(processes, "MEET_S", 3.0)
+    monkeypatch.setattr(processes, "MEET_S", 15.0)
+    ended: list[float] = []
+
+    def end() -> None:
+        children[0].kill()
+        children[0].wait()
+        ended.append(time.monotonic())
 
     def alone(store: Any, rank: int, size: int) -> None:
-        children[0].kill()
+        end()
         meet(dist.PrefixStore("elsewhere", store), rank, size)  # should it have been faster
 
-    monkeypatch.setattr(processes, "_start_group", alone)
+    def lonely(*told: Any) -> Any:
+        end()
+        return join(*told)
+
+    monkeypatch.setattr(processes, "_start_group", meet if met else alone)
+    monkeypatch.setattr(worlds, "join", lonely if met else join)
     with pytest.raises(LostProcess, match=r"process 1 of 2 .*was ended by SIGKILL.*glia resume") as caught:
-        glia.train(**settings(table, tmp_path))
+        glia.train(**settings(table, tmp_path, stall_timeout=15.0))
     assert caught.value.exit_code == 75 and not dist.is_initialized()
+    assert time.monotonic() - ended[0] < 8
+    monkeypatch.undo()
+    assert glia.resume(tmp_path / "small").metrics["test"]  # the next meeting is not spoilt by this one
 
 
 def test_what_cannot_be_handed_over_is_refused_at_once(table: Path, tmp_path: Path) -> None:
