@@ -194,6 +194,9 @@ class Train(_Settings):
     products: Literal["auto", "torch", "onednn"] = Field(
         "auto", description="library that multiplies float32 matrices on a CPU; auto tries which is faster"
     )
+    memory_format: Literal["auto", "contiguous", "channels_last"] = Field(
+        "auto", description="order in which pictures lie for convolutions; auto tries which is faster"
+    )
     threads: int | None = Field(None, gt=0, description="threads of torch on the CPU")
     processes: int = Field(1, gt=0, le=64, description="processes of this machine that share each batch")
     valid_every: int = Field(1, gt=0, description="validate every so many epochs")

@@ -16,6 +16,7 @@ from glia.data.batches import usable_cores
 from glia.nn.precision import by_onednn, onednn_products
 from glia.profiling.trials import aside
 from glia.profiling.work import Change, Rig, Work
+from glia.training.feed import folds_pictures
 
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.Adagrad)
 UNSET, CALM, UNREAD = "gradients set to None", "anomaly mode off", "no .item() at each step"
@@ -68,7 +69,11 @@ def _candidates(work: Work, rig: Rig) -> Iterator[Change]:
         if products is not None:
             yield products.joined(explicit)
     if _convolves(rig) and not _lies_so(rig):
-        line = "model.to(memory_format=torch.channels_last), and the same of each batch of pictures"
+        line = (
+            "memory_format=channels_last"
+            if work.settings
+            else "model.to(memory_format=torch.channels_last), and the same of each batch of pictures"
+        )
         yield Change("channels_last", line, layout=True)
         if not work.half:
             yield half.joined(Change("channels_last", line, layout=True))
@@ -151,11 +156,15 @@ def _attends(rig: Rig) -> bool:
 
 
 def _convolves(rig: Rig) -> bool:
+    if rig.work.settings:
+        return folds_pictures(rig.models[0], rig.batches[0])
     return any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for model in rig.models for m in model.modules())
 
 
 def _lies_so(rig: Rig) -> bool:
-    """Are the weights of convolutions channels_last already?"""
+    """Are the pictures of a run, or the weights of a script's convolutions, channels_last already?"""
+    if rig.work.settings:
+        return rig.work.usual.layout
     weights = [m.weight for model in rig.models for m in model.modules() if isinstance(m, nn.Conv2d)]
     wide = [w for w in weights if w.shape[1] > 1 and w.shape[2] > 1]
     return bool(wide) and all(w.is_contiguous(memory_format=torch.channels_last) for w in wide)

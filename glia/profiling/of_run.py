@@ -26,7 +26,6 @@ from glia.replay.replay import Replay
 from glia.runs.folder import RunFolder
 from glia.training import loop
 from glia.training.feed import Feed
-from glia.training.numbers import Numbers
 from glia.training.update import Progress, Update, as_outcome, l1_norm
 from glia.vitals.timeline import CAPTURED, SETTLE, Timeline
 from glia.workbench import pretrained
@@ -159,9 +158,7 @@ def _timed(checkup: Checkup, timeline: Timeline) -> None:
 def work_of(session: Session) -> Work:
     """The step that the run makes."""
     train, device = session.recipe.train, next((p.device for p in session.model.parameters()), torch.device("cpu"))
-    precision = "bfloat16" if train.precision == "bfloat16" else "float32"
-    numbers = Numbers(precision, "onednn" if train.products == "onednn" else "torch")
-    mode = session.thawing
+    numbers, mode = session.numbers, session.thawing
 
     def loss(models: Sequence[nn.Module], batch: Any) -> Tensor:
         (model,) = models
@@ -190,12 +187,12 @@ def work_of(session: Session) -> Work:
 
     def stepper(rig: Rig) -> Stepper:
         """Steps as the loop makes them."""
-        half = precision == "bfloat16" or rig.change.autocast
+        made = replace(numbers, precision="bfloat16") if rig.change.autocast else numbers
         average = Average(rig.models[0], train.ema) if train.ema else None
         clipped = clip.build(train.clip_by, rig.models[0], train.clip) if train.clip else None
         update = Update(
-            rig.models[0], session.step, rig.optimizers[0], None, average, clipped, train.l1,
-            Numbers("bfloat16" if half else "float32", numbers.products), train.seed, rhythm, device,
+            rig.models[0], session.step, rig.optimizers[0], None, average, clipped, train.l1, made, train.seed, rhythm,
+            device,
         )  # fmt: skip
         at = Progress(base_lr=float(train.lr))
 
@@ -205,9 +202,10 @@ def work_of(session: Session) -> Work:
         return Stepper(lambda group: update(group, at), settled)
 
     rows, rhythm = session.feed.batch_size, chart_rhythm(session.total_steps())
-    usual = replace(NOTHING, contexts=(numbers.step,))
+    usual = replace(NOTHING, contexts=(numbers.step,), layout=numbers.memory_format == "channels_last")
     return Work(
         [session.model], batches(rows), rows, loss, optimizers, clipping, average,
-        larger if isinstance(session.data.train, Batches) else None, train.accumulate, half=precision == "bfloat16",
-        onednn=numbers.products == "onednn", usual=usual, stepper=stepper, settings=True,
+        larger if isinstance(session.data.train, Batches) else None, train.accumulate,
+        half=numbers.precision == "bfloat16", onednn=numbers.products == "onednn", usual=usual, stepper=stepper,
+        settings=True,
     )  # fmt: skip

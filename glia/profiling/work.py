@@ -14,7 +14,7 @@ from glia.training.feed import moved
 from glia.vitals.bench import Bench, weights_of
 from glia.vitals.capture import OptimizerCopy, copied
 from glia.vitals.fair import FairClock
-from glia.vitals.tape import Call, mapped
+from glia.vitals.tape import Call
 
 Loss = Callable[[Sequence[nn.Module], Any], Tensor]
 SEED = 20_000
@@ -115,11 +115,11 @@ class Rig:
         """calm: without dropout, so that numbers can be compared."""
         self.work, self.change = work, change or work.usual
         self.models = copied(work.models)
-        self.batches = self._batches()
         self.device = work.device
+        self.batches = self._batches()
         for model in self.models:
             model.train(work.training)
-            if self.change.layout:
+            if self.change.layout and not work.settings:  # ours lays the batches alone
                 model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             for part in model.modules() if calm else ():
                 if isinstance(part, nn.modules.dropout._DropoutNd):
@@ -141,9 +141,7 @@ class Rig:
             batches = self.work.larger(self.change.rows)
         if not self.change.layout:
             return batches
-        return [
-            mapped(b, lambda t: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t) for b in batches
-        ]
+        return [moved(batch, self.device, torch.channels_last) for batch in batches]
 
     @contextmanager
     def within(self) -> Iterator[None]:
@@ -257,10 +255,6 @@ def remade(record: OptimizerCopy, models: Sequence[nn.Module], options: Mapping[
         groups.append({"params": found, **kept})
     if groups := [group for group in groups if group["params"]]:
         yield record.kind(groups)  # type: ignore[call-arg]
-
-
-def _channels_last(tensor: Tensor) -> Tensor:
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 
 def on_device(batches: Sequence[Any], device: torch.device) -> list[Any]:

@@ -6,11 +6,12 @@ from itertools import chain, islice
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DistributedSampler
 
 from glia.data.batches import Batches
 from glia.errors import GliaError
+from glia.nn.layout import channels_last
 from glia.seed import mix
 from glia.training.steps import unpack
 from glia.training.update import rows_of
@@ -122,14 +123,28 @@ def sliced(value: Any, rows: int, part: slice) -> Any:
     return value
 
 
-def moved(batch: Any, device: torch.device) -> Any:
-    """The batch with every tensor on `device`, its shape kept."""
+def moved(batch: Any, device: torch.device, layout: torch.memory_format = torch.preserve_format) -> Any:
+    """The batch with every tensor on `device`, its shape kept. layout: how floats of four dimensions are to lie."""
     if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
+        batch = batch.to(device, non_blocking=True)
+        return channels_last(batch) if layout == torch.channels_last and _has_pictures(batch) else batch
     if isinstance(batch, Mapping):
-        return {key: moved(value, device) for key, value in batch.items()}
+        return {key: moved(value, device, layout) for key, value in batch.items()}
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(moved(value, device) for value in batch))
+        return type(batch)(*(moved(value, device, layout) for value in batch))
     if isinstance(batch, list | tuple):
-        return type(batch)(moved(value, device) for value in batch)
+        return type(batch)(moved(value, device, layout) for value in batch)
     return batch
+
+
+def folds_pictures(model: nn.Module, batch: Any) -> bool:
+    """Has it convolutions, and the batch pictures that they may meet in the order in which they lie: floats?"""
+    return _has_pictures(batch) and any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for m in model.modules())
+
+
+def _has_pictures(batch: Any) -> bool:
+    if isinstance(batch, Tensor):
+        return batch.ndim == 4 and batch.is_floating_point()
+    if isinstance(batch, Mapping | list | tuple):
+        return any(map(_has_pictures, batch.values() if isinstance(batch, Mapping) else batch))
+    return False

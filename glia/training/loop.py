@@ -81,6 +81,7 @@ def fit(
     valid_every: int = 1,
     precision: str = "float32",
     products: str = "torch",
+    memory_format: str = "contiguous",
     seed: int = 0,
     measure_every: int = 1,
     mode: Mode | None = None,
@@ -94,12 +95,12 @@ def fit(
     lr, schedule: the rate of a step is ``lr * schedule(step, valid_losses)``; without a schedule it is left alone.
     average: averaged weights, which are then the ones that are validated and kept. However it ends, the model is left
     with the best weights that validation saw. measure_every: how often the gradient's norm is measured when it is not
-    clipped. precision, products: as in `glia.training.numbers.Numbers`. clip: the limit of the gradient's norm, or what
-    `glia.optim.clip.build` gives. mode: called with the model and the epoch (from 0) after each ``model.train()``, to
-    freeze or thaw parts of it
-    (`glia.training.transfer.Thawing`); what it does must follow from the epoch alone. Raises NonFinite when a loss or a
-    gradient is not finite, before the weights are touched; and rather than keep weights that are not (best or in a
-    snapshot). The model is then left with its best weights, or its first where there are none.
+    clipped. precision, products, memory_format: as in `glia.training.numbers.Numbers`. clip: the limit of the
+    gradient's norm, or what `glia.optim.clip.build` gives. mode: called with the model and the epoch (from 0) after
+    each ``model.train()``, to freeze or thaw parts of it (`glia.training.transfer.Thawing`); what it does must follow
+    from the epoch alone. Raises NonFinite when a loss or a gradient is not finite, before the weights are touched; and
+    rather than keep weights that are not (best or in a snapshot). The model is then left with its best weights, or its
+    first where there are none.
 
     Under torch.distributed (torchrun) each process takes its share of every batch, and all take the step of the mean
     over the whole batch, from process 0's first weights (docs/processes.md). world: which processes these are.
@@ -114,7 +115,7 @@ def fit(
     best = Best(monitor if feed.valid is not None else "train_loss", patience, higher_is_better=rises(monitor, metric))
     if not callable(clip):
         clip = clipping.build("norm", model, clip) if clip else None
-    numbers = Numbers(precision, products)
+    numbers = Numbers(precision, products, memory_format)
     update = Update(model, step, optimizer, schedule, average, clip, l1, numbers, seed, measure_every, device, world)
     at = Progress(base_lr=lr if lr is not None else base_rate(optimizer))
     parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "best": best}
@@ -129,7 +130,7 @@ def fit(
         sound.check(at.step, at.epoch, whole=True)
         return {"progress": {**vars(at)}} | {name: bare(part.state_dict)() for name, part in parts.items()}
 
-    in_place = device.type == "cpu" and isinstance(feed.train, Batches)
+    in_place = device.type == "cpu" and isinstance(feed.train, Batches) and numbers.layout == torch.preserve_format
     noise_before = torch.default_generator.get_state()
     try:
         while at.epoch < epochs and not at.done:
@@ -138,7 +139,7 @@ def fit(
                 mode(model, at.epoch)
             batches = feed.epoch(seed, at.epoch, at.batch, world)
             for given, waited in _timed(batches, accumulate):
-                done = update(given if in_place else [moved(batch, device) for batch in given], at)
+                done = update(given if in_place else [moved(batch, device, numbers.layout) for batch in given], at)
                 yield Moment("step", at.epoch, at.step, *done, waited=waited, snapshot=snapshot)
             figures, is_best = _seen(at, metric), False
             if (at.epoch + 1) % valid_every == 0 or at.epoch + 1 == epochs:

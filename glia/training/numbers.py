@@ -1,4 +1,4 @@
-"""Number formats: in which one the large products are worked out, and by which library of the CPU.
+"""Numbers: in which format the large products are worked out, by which library, and in which order pictures lie.
 
 Weights, losses, norms and the optimiser's state stay in float32 whatever is chosen.
 """
@@ -16,14 +16,22 @@ from glia.nn.precision import onednn_products
 class Numbers:
     """precision: "float32", or "bfloat16" by autocast. products: "torch" as it chooses itself, or "onednn", which is
     about twice as fast where torch's own choice is MKL on a CPU that is not Intel's, and as exact (see `exact_onednn`).
+    memory_format: "contiguous" (N, C, H, W), or "channels_last": pictures lie (N, H, W, C), and the same convolutions
+    are made by other kernels.
     """
 
     precision: str = "float32"
     products: str = "torch"
+    memory_format: str = "contiguous"
 
     def forward(self, device: torch.device) -> AbstractContextManager[Any]:
         """Around the forward pass and the loss."""
         return torch.autocast(device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """In which the pictures of a batch are to lie, for `glia.training.feed.moved`."""
+        return torch.channels_last if self.memory_format == "channels_last" else torch.preserve_format
 
     def step(self) -> AbstractContextManager[Any]:
         """Around forward and backward pass."""

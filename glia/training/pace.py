@@ -1,4 +1,4 @@
-"""Pace: how fast a training step goes in each number format, with each library and number of threads, tried on a copy.
+"""Pace: how fast a step goes in each number format, with each library, layout and number of threads, tried on a copy.
 
 What is chosen changes the last bits of every sum (bfloat16 more than those), so a run tries once, when it begins, and
 keeps the answer in its recipe.
@@ -8,7 +8,7 @@ import copy
 import math
 import statistics
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from time import perf_counter, process_time
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from glia.optim.bare import bare
 from glia.optim.build import set_lr
 from glia.seed import mix
-from glia.training.feed import Feed, moved
+from glia.training.feed import Feed, folds_pictures, moved
 from glia.training.numbers import Numbers, exact_onednn, fast_bfloat16
 from glia.training.steps import Step
 from glia.training.update import as_outcome, seed_noise
@@ -40,7 +40,8 @@ class Way(NamedTuple):
 
     def __str__(self) -> str:
         products = ", products by oneDNN" if self.numbers.products == "onednn" else ""
-        return f"{self.numbers.precision}{products}, {self.threads} thread{'s' * (self.threads > 1)}"
+        layout = ", channels last" if self.numbers.memory_format == "channels_last" else ""
+        return f"{self.numbers.precision}{products}{layout}, {self.threads} thread{'s' * (self.threads > 1)}"
 
 
 @dataclass
@@ -70,8 +71,9 @@ class Trial:
     def loss(self, way: Way) -> float:
         """Of the first batch."""
         seed_noise(self.seed, self.device)
+        batch = moved(self.batches[0], self.device, way.numbers.layout)
         with torch.no_grad(), way.numbers.step(), way.numbers.forward(self.device):
-            return as_outcome(self.step(self.model, self.batches[0])).loss.item()
+            return as_outcome(self.step(self.model, batch)).loss.item()
 
     def time(self, way: Way) -> float:
         """Seconds of one step."""
@@ -79,6 +81,7 @@ class Trial:
         self.made += 1
         torch.set_num_threads(way.threads)
         began = perf_counter()
+        batch = moved(batch, self.device, way.numbers.layout)
         bare(self.optimizer.zero_grad)()
         with way.numbers.step():
             with way.numbers.forward(self.device):
@@ -118,10 +121,13 @@ class Pace:
     seconds: dict[Way, float]
 
 
-def choose_pace(trial: Trial, steps: int, plain: Way, *, formats: bool, libraries: bool, fewer: bool) -> Pace | None:
+def choose_pace(
+    trial: Trial, steps: int, plain: Way, *, formats: bool, libraries: bool, layouts: bool, fewer: bool
+) -> Pace | None:
     """The fastest way of `steps` steps, `plain` where nothing is much faster; None where training is too short to try.
 
-    formats: bfloat16 may be used. libraries: products may go to another library. fewer: fewer threads may be used.
+    formats: bfloat16 may be used. libraries: products may go to another library. layouts: pictures may lie in another
+    order. fewer: fewer threads may be used.
     """
     trial.time(plain)
     seconds = steps * min(trial.cost(plain) for _ in range(2))
@@ -130,9 +136,11 @@ def choose_pace(trial: Trial, steps: int, plain: Way, *, formats: bool, librarie
     seconds = min(SHARE * seconds, MOST_S)
     ways = [plain]
     if formats and fast_bfloat16(trial.device):
-        ways.append(Way(Numbers("bfloat16"), plain.threads))
+        ways.append(_other(plain, precision="bfloat16", products="torch"))
+    if layouts and folds_pictures(trial.model, trial.batches[0]):
+        ways += [_other(way, memory_format="channels_last") for way in ways]
     if libraries and trial.device.type == "cpu" and exact_onednn():
-        ways.append(Way(Numbers(products="onednn"), plain.threads))
+        ways.append(_other(plain, products="onednn"))
     expected = trial.loss(plain)
     ways = [way for way in ways if way == plain or _near(trial.loss(way), expected)]
     seen = trial.compare(ways, seconds / 2)
@@ -154,10 +162,17 @@ def _near(loss: float, expected: float) -> bool:
     return math.isfinite(loss) and abs(loss - expected) <= APART * max(abs(expected), 1e-3)
 
 
+def _other(way: Way, **numbers: str) -> Way:
+    return way._replace(numbers=replace(way.numbers, **numbers))
+
+
 def _fastest(seen: dict[Way, float], usual: Way) -> Way:
-    """The fastest one, unless it gains too little to leave the usual one for it."""
-    best = min(seen, key=seen.__getitem__)
-    return best if seen[best] * WORTH < seen[usual] else usual
+    """The fastest one, unless it gains too little to leave the usual one for it, or a format for a coarser one."""
+    same = {way: took for way, took in seen.items() if way.numbers.precision == usual.numbers.precision}
+    for ways in (same, seen):
+        best = min(ways, key=ways.__getitem__)
+        usual = best if seen[best] * WORTH < seen[usual] else usual
+    return usual
 
 
 def _why(best: Way, plain: Way, seen: dict[Way, float]) -> str:

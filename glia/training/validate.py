@@ -28,7 +28,7 @@ def validate(
             beat()
             if not rows_of(batch):
                 continue
-            outcome = as_outcome(step(model, moved(batch, device)))
+            outcome = as_outcome(step(model, moved(batch, device, numbers.layout)))
             rows += outcome.rows
             loss_sum += outcome.loss.item() * outcome.rows
             metric_sum += 0.0 if outcome.metric is None else outcome.metric.item()

@@ -86,6 +86,13 @@ class Session:
     def steps_per_epoch(self) -> int:
         return math.ceil((self.feed.steps() or 1) / self.recipe.train.accumulate)
 
+    @property
+    def numbers(self) -> Numbers:
+        """As the recipe has them; the plain ones where it leaves them open."""
+        train = self.recipe.train
+        asked = {"precision": train.precision, "products": train.products, "memory_format": train.memory_format}
+        return Numbers(**{name: value for name, value in asked.items() if value != "auto"})
+
     def optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
         train = self.recipe.train
         return build_optim.build(
@@ -109,22 +116,21 @@ class Session:
         What the recipe leaves open is settled in it.
         """
         train = self.recipe.train
-        open_format, open_library = train.precision == "auto", train.products == "auto"
-        given = Numbers("float32" if open_format else train.precision, "torch" if open_library else train.products)
-        plain = Way(given, train.threads or torch.get_num_threads())
+        still = {name for name in ("precision", "products", "memory_format") if getattr(train, name) == "auto"}
+        plain = Way(self.numbers, train.threads or torch.get_num_threads())
         pace = None
-        if (open_format or open_library or threads) and not self.world.many and train.processes == 1:
+        if (still or threads) and not self.world.many and train.processes == 1:
             make = partial(self.optimizer, lr=0.0)
             with torch.random.fork_rng(devices=[]):
                 pace = choose_pace(
                     Trial(self.model, self.feed, self.step, make, train.seed, self._at_the_end),
                     self.total_steps() * train.accumulate, plain,
-                    formats=open_format and self._may_be_coarse(),
-                    libraries=open_library and given.precision == "float32", fewer=threads,
+                    formats="precision" in still and self._may_be_coarse(),
+                    libraries="products" in still and plain.numbers.precision == "float32",
+                    layouts="memory_format" in still, fewer=threads,
                 )  # fmt: skip
         way = pace.way if pace else plain
-        settled: dict[str, Any] = {"precision": way.numbers.precision} if open_format else {}
-        settled |= {"products": way.numbers.products} if open_library else {}
+        settled: dict[str, Any] = {name: getattr(way.numbers, name) for name in still}
         settled |= {"threads": way.threads} if threads else {}
         self.recipe = self.recipe.updated(**settled)
         return [Choice("precision", str(way), pace.why)] if pace else []
@@ -168,8 +174,7 @@ class Session:
             monitor=train.monitor,
             patience=train.patience or 0,
             valid_every=train.valid_every,
-            precision=train.precision,
-            products=train.products,
+            **vars(self.numbers),
             seed=train.seed,
             measure_every=chart_rhythm(total),
             mode=self.thawing,

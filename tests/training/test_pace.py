@@ -65,7 +65,7 @@ def able(monkeypatch: pytest.MonkeyPatch) -> Any:
 )
 def test_the_fastest_way_that_is_worth_it_is_taken(took: dict[Way, float], expected: Way) -> None:
     chosen = choose_pace(
-        trial(nn.Linear(8, 2), took), steps=1000, plain=PLAIN, formats=True, libraries=True, fewer=True
+        trial(nn.Linear(8, 2), took), steps=1000, plain=PLAIN, formats=True, libraries=True, layouts=True, fewer=True
     )
     assert chosen is not None and chosen.way == expected
     assert torch.get_num_threads() == expected.threads
@@ -74,7 +74,7 @@ def test_the_fastest_way_that_is_worth_it_is_taken(took: dict[Way, float], expec
 
 def test_measurements_and_short_runs_stay_as_they_are() -> None:
     took = ways(1.0, 0.1, 0.1, 0.1)
-    every = {"plain": PLAIN, "formats": True, "libraries": True, "fewer": True}
+    every = {"plain": PLAIN, "formats": True, "libraries": True, "layouts": True, "fewer": True}
     chosen = choose_pace(trial(nn.Linear(8, 2), took), steps=1000, **{**every, "formats": False, "libraries": False})
     assert chosen is not None and chosen.way.numbers == Numbers()
     assert choose_pace(trial(nn.Linear(8, 2), took), steps=20, **every) is None  # 20 s of training
@@ -89,8 +89,28 @@ class Coarse(nn.Linear):
 
 def test_a_format_that_changes_the_loss_is_left_out() -> None:
     took = ways(1.0, 0.1, 0.5, 9.0)
-    chosen = choose_pace(trial(Coarse(8, 2), took), 1000, PLAIN, formats=True, libraries=True, fewer=False)
+    every = {"formats": True, "libraries": True, "layouts": True, "fewer": False}
+    chosen = choose_pace(trial(Coarse(8, 2), took), 1000, PLAIN, **every)
     assert chosen is not None and chosen.way.numbers == Numbers(products="onednn")
+
+
+LAST = Way(Numbers(memory_format="channels_last"), 2)
+HALF_LAST = Way(Numbers("bfloat16", memory_format="channels_last"), 2)
+
+
+@pytest.mark.parametrize(
+    ("last", "half_last", "expected"),
+    [(0.6, 0.58, LAST), (0.6, 0.3, HALF_LAST), (0.95, 0.92, PLAIN)],  # a coarser format has to be worth it too
+)
+def test_the_order_of_pictures_is_tried_with_each_format(last: float, half_last: float, expected: Way) -> None:
+    took = ways(1.0, 0.95, 1.0, 9.0) | {LAST: last, HALF_LAST: half_last}
+    made = trial(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 2)), took)
+    rows = Batches(torch.randn(64, 1, 8, 8), torch.zeros(64, dtype=torch.int64), torch.arange(64))
+    made.batches = [next(Feed.of(rows, 16).epoch(0, 0))]
+    every = {"formats": True, "libraries": True, "layouts": True, "fewer": False}
+    chosen = choose_pace(made, 1000, PLAIN, **every)
+    assert chosen is not None and chosen.way == expected
+    assert ("channels last" in str(chosen.way)) == (expected != PLAIN)
 
 
 def test_a_trial_leaves_the_model_alone() -> None:
