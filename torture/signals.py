@@ -196,7 +196,8 @@ class Signals:
             found.append(f"the newest checkpoint: {newest(run)[1]}")
         if begun and not done and told["code"] and again is None and run.joinpath("status.json").exists():
             state = json.loads((run / "status.json").read_text())["state"]
-            if f"glia resume {run}" not in text and newest(run)[0] >= 0 and not early:
+            nothing = text == "glia: stopped\n"  # before the verb began
+            if f"glia resume {run}" not in text and newest(run)[0] >= 0 and not early and not nothing:
                 found.append("it does not say how to go on")
             if state != ("failed" if lost else "stopped") and "glia: stopped" not in text and not early:
                 found.append(f"its state is {state}")

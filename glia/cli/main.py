@@ -4,13 +4,28 @@ import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from glia.errors import GliaError
 
+
+class Verbs(TyperGroup):
+    """Ctrl-C in a verb that does not listen for it itself is one line; typer alone would end without a word."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run the verb that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("glia: stopped", err=True)
+            sys.exit(130)
+
+
 app = typer.Typer(
+    cls=Verbs,
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -351,7 +366,7 @@ def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "1500")
     try:
         app()
-    except KeyboardInterrupt:  # before a verb began; from then on verbs say for themselves what is kept
+    except KeyboardInterrupt:  # before there is a verb
         typer.echo("glia: stopped", err=True)
         sys.exit(130)
     except GliaError as error:

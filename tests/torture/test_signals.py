@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from glia.cli import list as listing
 from glia.cli import main
+from glia.workbench import halt
 from torture import signals
 
 
@@ -192,13 +194,17 @@ def test_ctrl_c_in_the_preparation_is_one_line(tmp_path: Path) -> None:
 def test_ctrl_c_before_a_verb_has_begun_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted() -> None:
+    def interrupted(*told: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(main, "app", interrupted)
-    with pytest.raises(SystemExit) as end:
-        main.main()
-    assert (end.value.code, capsys.readouterr().err) == (130, "glia: stopped\n")
+    monkeypatch.setattr(halt, "ending", lambda code: None)  # it would make this very process deaf
+    monkeypatch.setattr(listing, "run", interrupted)
+    for argv in (["glia", "list"], ["glia", "train", "digits"]):
+        monkeypatch.setattr(sys, "argv", argv)
+        with pytest.raises(SystemExit) as end:
+            main.main()
+        assert (end.value.code, capsys.readouterr().err) == (130, "glia: stopped\n")
+        monkeypatch.setattr(main, "app", interrupted)
 
 
 @pytest.mark.parametrize(("code", "ends"), [(75, 75), (130, 130), (2, -signal.SIGUSR1)])
