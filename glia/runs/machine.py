@@ -1,6 +1,5 @@
 """What a run ran on: enough to say later why numbers differ."""
 
-import ctypes
 import hashlib
 import importlib.metadata
 import os
@@ -11,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -91,22 +89,6 @@ def _driver() -> str | None:
     told = Path("/proc/driver/nvidia/version")
     found = re.search(r"Module\s.*?(\d+\.\d+[.\d]*)", told.read_text(errors="replace")) if told.is_file() else None
     return found[1] if found else None
-
-
-def give_back_memory() -> None:
-    """Let the system have what glibc holds of freed memory; elsewhere nothing.
-
-    Batches of ever other lengths leave holes that no later tensor fits: of what a run of translations held, half was
-    such holes. Takes a tenth of a second a gigabyte.
-    """
-    trim = getattr(_libc(), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
-@cache
-def _libc() -> ctypes.CDLL | None:
-    return ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def peak_memory_bytes() -> int:

@@ -4,7 +4,7 @@ anywhere and go on from a snapshot as if nothing had happened.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from itertools import islice
 from time import perf_counter
 from types import MappingProxyType
@@ -23,6 +23,7 @@ from glia.optim.build import build as build_optimizer
 from glia.optim.layout import guard
 from glia.optim.schedules import Schedule
 from glia.seed import mix
+from glia.training import memory
 from glia.training.best import Best, rises
 from glia.training.feed import Feed, moved
 from glia.training.nonfinite import NonFinite
@@ -132,6 +133,8 @@ def fit(
 
     in_place = device.type == "cpu" and isinstance(feed.train, Batches) and numbers.layout == torch.preserve_format
     noise_before = torch.default_generator.get_state()
+    ending = ExitStack()
+    ending.enter_context(memory.held())
     try:
         while at.epoch < epochs and not at.done:
             model.train()
@@ -168,6 +171,7 @@ def fit(
         torch.default_generator.set_state(noise_before)
         if own_world:
             world.close()
+        ending.close()
 
 
 def _seen(at: Progress, metric: Any) -> dict[str, float]:

@@ -27,9 +27,10 @@ from glia.optim import build as build_optim
 from glia.optim import clip, schedules
 from glia.optim.average import Average, mean_from
 from glia.recipe import Recipe
-from glia.runs import checkpoint, machine, seals
+from glia.runs import checkpoint, seals
 from glia.runs.folder import RunFolder
 from glia.runs.hashes import Hashes
+from glia.training import memory
 from glia.training.feed import Feed
 from glia.training.forecast import forecasting
 from glia.training.language import next_token
@@ -302,7 +303,7 @@ class Recorder:
         state["chart_bytes"] = self.chart.sync()
         checkpoint.save(self.folder, moment.step, state, (self.chart, self.clock, self.hashes.log))
         self.hashes.save(moment.step, lambda: state)
-        machine.give_back_memory()
+        memory.give_back()
         self.saved_at = time.monotonic()
 
     def close(self) -> None:

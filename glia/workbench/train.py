@@ -22,6 +22,7 @@ from glia.report.tensorboard import tensorboard
 from glia.runs import checkpoint, machine
 from glia.runs.folder import RunFolder, check_name, plain_name
 from glia.seed import mix
+from glia.training import memory
 from glia.training.nonfinite import NonFinite
 from glia.training.steps import Step
 from glia.workbench import pretrained
@@ -124,11 +125,12 @@ def train(
     record = _transfer(session, choices, tell)
     planned = session.recipe
     checkup = _checkup(session, found or _as_lines(tell), busy or _as_line(tell), force=force)
-    if planned.train.lr == "auto":
-        choice = session.find_lr()
-        choices.append(choice)
-        session.recipe = planned.updated(lr=choice.value)
-    choices += session.find_pace(threads=recipe.train.threads is None)
+    with memory.held():  # as training will have it, so that times are those of its steps
+        if planned.train.lr == "auto":
+            choice = session.find_lr()
+            choices.append(choice)
+            session.recipe = planned.updated(lr=choice.value)
+        choices += session.find_pace(threads=recipe.train.threads is None)
     planned = session.recipe
     folder = RunFolder.create(Path(runs), name or _name_for(recipe))
     if record is not None:

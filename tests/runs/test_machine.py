@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import subprocess
 import sys
 from typing import Any
@@ -65,27 +64,3 @@ def test_records_of_older_releases_are_compared_by_what_they_hold() -> None:
 )
 def test_the_promise_of_a_resumed_run(resumed: Any, expected: str) -> None:
     assert machine.promise({"resumed": resumed}) == expected
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="no glibc")
-def test_holes_between_tensors_are_given_back() -> None:
-    """A process of its own: what this one holds hangs on the tests before."""
-    program = """
-import torch
-from glia.runs.machine import give_back_memory
-
-def held():
-    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6
-
-kept = []
-for _ in range(400):  # holes of 100 kB, too small for maps of their own
-    hole = torch.ones(25_000)
-    kept.append((hole, torch.ones(1_000)))
-kept = [small for _, small in kept]
-del hole
-before = held()
-give_back_memory()
-print(before - held())
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert float(done.stdout) > 20
