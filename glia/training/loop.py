@@ -132,9 +132,11 @@ def fit(
         return {"progress": {**vars(at)}} | {name: bare(part.state_dict)() for name, part in parts.items()}
 
     in_place = device.type == "cpu" and isinstance(feed.train, Batches) and numbers.layout == torch.preserve_format
-    noise_before = torch.default_generator.get_state()
     ending = ExitStack()
     ending.enter_context(memory.held())
+    ending.callback(torch.default_generator.set_state, torch.default_generator.get_state())
+    if own_world:
+        ending.callback(world.close)
     try:
         while at.epoch < epochs and not at.done:
             model.train()
@@ -168,9 +170,6 @@ def fit(
     finally:
         best.restore(model) if best.weights else sound.restore()
         model.eval()
-        torch.default_generator.set_state(noise_before)
-        if own_world:
-            world.close()
         ending.close()
 
 
