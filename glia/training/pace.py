@@ -25,10 +25,10 @@ from glia.training.numbers import Numbers, exact_onednn, fast_bfloat16
 from glia.training.steps import Step
 from glia.training.update import as_outcome, seed_noise
 
-WORTH = 1.1  # times faster than the plain way from which another one is taken
+WORTH, COARSER = 1.04, 1.1  # times faster from which another way is taken, and one in a coarser number format
 SHARE, MOST_S = 0.02, 20.0  # of the time that training will take, for trying; seconds
 LEAST_S = 30.0  # that training takes in the plain way, below which nothing is tried
-ROUNDS, BATCHES = (3, 9), 4
+ROUNDS, BATCHES = (3, 25), 4
 APART = 0.05  # share by which the loss may differ before anything was learnt
 
 
@@ -169,9 +169,9 @@ def _other(way: Way, **numbers: str) -> Way:
 def _fastest(seen: dict[Way, float], usual: Way) -> Way:
     """The fastest one, unless it gains too little to leave the usual one for it, or a format for a coarser one."""
     same = {way: took for way, took in seen.items() if way.numbers.precision == usual.numbers.precision}
-    for ways in (same, seen):
+    for ways, worth in ((same, WORTH), (seen, COARSER)):
         best = min(ways, key=ways.__getitem__)
-        usual = best if seen[best] * WORTH < seen[usual] else usual
+        usual = best if seen[best] * worth < seen[usual] else usual
     return usual
 
 
