@@ -25,7 +25,8 @@ def train(job: Job, precision: str | None) -> Trained:
     def begin(session: Any, folder: Any, choices: Any) -> tuple[Any, ...]:
         nonlocal chosen
         made = session.recipe.train
-        chosen = f"{made.precision}, products by {made.products}, {made.threads} threads"
+        layout = made.memory_format.replace("_", " ")
+        chosen = f"{made.precision}, products by {made.products}, {layout}, {made.threads} threads"
 
         def watch(moment: Moment) -> None:
             if moment.kind == "epoch":
