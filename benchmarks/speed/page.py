@@ -22,18 +22,19 @@ DASH = "-"
 
 @dataclass
 class Figures:
-    """A table: the first column names the line."""
+    """A table: the first column names the line. summary: rows -> lines made of all of them, older ones too."""
 
     title: str
     columns: Sequence[str]
     rows: list[list[str]] = field(default_factory=list)
+    summary: Callable[[Sequence[Sequence[str]]], list[list[str]]] = lambda rows: []
 
     def show(self) -> None:
         CONSOLE.print(f"\n{self.title}", style="bold")
         table = Table(box=None, header_style="dim")
         for number, column in enumerate(self.columns):
             table.add_column(column, justify="right" if number else "left")
-        for row in self.rows:
+        for row in [*self.rows, *self.summary(self.rows)]:
             table.add_row(*row)
         CONSOLE.print(table)
 
@@ -47,8 +48,14 @@ class Figures:
                 if not line.startswith("|"):
                     break
                 kept[line.split("|")[1].strip()] = line
-        kept |= {row[0]: "| " + " | ".join(row) + " |" for row in self.rows}
+        kept |= {row[0]: _line(row) for row in self.rows}
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in kept.values()]
+        kept |= {row[0]: _line(row) for row in self.summary(rows)}
         return [f"**{self.title}**", "", head, "|" + "---|" * len(self.columns), *kept.values(), ""]
+
+
+def _line(row: Sequence[str]) -> str:
+    return "| " + " | ".join(row) + " |"
 
 
 Keep = Callable[[list[Figures]], None]

@@ -1,6 +1,6 @@
 """Part `steps`: milliseconds a step in the steady state, and the ratios to the best of the others."""
 
-import math
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -120,8 +120,7 @@ def best_peer(answers: dict[str, Answers], key: str) -> tuple[str, float] | None
 def compared(found: Found) -> Figures:
     """How many times faster glia is than the best of the others, by the clock and by the time of all cores."""
     columns = ["work", "best of the others", "glia, clock", "float32, clock", "glia, cores", "float32, cores", "goal"]
-    table = Figures("Times faster than the best of the others", columns)
-    factors: dict[tuple[str, str], list[float]] = {}
+    table = Figures("Times faster than the best of the others", columns, summary=_means)
     for name, answers in found.items():
         best = best_peer(answers, "ms")
         if best is None:
@@ -133,16 +132,19 @@ def compared(found: Found) -> Figures:
                 # Where float32 is the default, the two are one.
                 ms = our_time(answers, ours, key)
                 row.append(DASH if ms is None or fastest is None else f"{fastest[1] / ms:.2f}")
-                if ms is not None and fastest is not None and BY_NAME[name].core:
-                    factors.setdefault((ours, key), []).append(fastest[1] / ms)
         table.rows.append([*row, "1.0"])
-    six = sum(work.core for work in ALL)
-    if all(len(values) == six for values in factors.values()) and len(factors) == 4:
-        order = [(ours, key) for key in ("ms", "cpu_ms") for ours in ("glia", "glia-float32")]
-        means = [f"{math.exp(sum(map(math.log, factors[one])) / six):.2f}" for one in order]
-        table.rows.append(["geometric mean of the six", "", *means, f"{GOALS['default']}; float32 {GOALS['float32']}"])
     _against_sklearn(table, found)
     return table
+
+
+def _means(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The geometric mean of the six works, once all have a line."""
+    six = {work.title for work in ALL if work.core}
+    factors = [row[2:6] for row in rows if row[0] in six]
+    if len(factors) < len(six) or any(DASH in row for row in factors):
+        return []
+    means = [f"{statistics.geometric_mean(map(float, column)):.2f}" for column in zip(*factors, strict=True)]
+    return [["geometric mean of the six", "", *means, f"{GOALS['default']}; float32 {GOALS['float32']}"]]
 
 
 def _against_sklearn(table: Figures, found: Found) -> None:

@@ -1,5 +1,6 @@
 """The benchmark of speed: its own rows run end to end, and it notices a tool that does not do the work."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from benchmarks.speed import page, peak, steps, tools, turns, worker
 from benchmarks.speed.job import Job, Trained, Unfit
 from benchmarks.speed.networks import resnet20
-from benchmarks.speed.works import BY_NAME
+from benchmarks.speed.works import ALL, BY_NAME, Work
 
 FEW = {"task": "steps", "steps": 12, "epochs": 2}
 
@@ -92,6 +93,22 @@ def test_the_page_keeps_lines_that_were_not_measured_again(tmp_path: Path) -> No
     first = text[: text.index("## Start")]
     assert "| a | 1 |" in first and "| b | 3 |" in first and "| b | 2 |" not in first
     assert "| a | 7 |" in text
+
+
+def test_the_mean_is_of_all_works_also_of_those_that_were_measured_before(tmp_path: Path) -> None:
+    path, core = tmp_path / "RESULTS.md", [work for work in ALL if work.core]
+
+    def compared(works: Sequence[Work], ms: float) -> page.Figures:
+        names = ("glia", "glia-float32")
+        return steps.compared(
+            {work.name: {"plain": _answers(8)} | {name: _answers(ms) for name in names} for work in works}
+        )
+
+    page.write("Steps", [], [compared(core[:-1], 4)], path)
+    assert "geometric mean" not in path.read_text()
+    page.write("Steps", [], [compared(core[-1:], 2)], path)
+    page.write("Steps", [], [compared(core[:1], 1)], path)
+    assert "| geometric mean of the six |  | 2.83 | 2.83 | 2.83 | 2.83 |" in path.read_text()  # (8 4 2 2 2 2)^(1/6)
 
 
 def test_a_busy_machine_is_said_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
