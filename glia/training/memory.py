@@ -19,8 +19,10 @@ CHOSEN = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 def held() -> Iterator[None]:
     """Within, what is freed stays with this process; then the system gets it back. Elsewhere than with glibc nothing.
 
+    What is freed later may stay, in blocks of up to 32 MB: glibc's rule that adapts itself cannot be switched on again.
+
     A step frees its activations, and the next one asks for as much. Where they go back to the system in between, each
-    of their pages is cleared and mapped anew, every step: of a small convolutional network's step up to a third.
+    of their pages is cleared and mapped anew, every step: of a small convolutional network's a third at worst.
     """
     if any(name in os.environ for name in CHOSEN):  # somebody knows better
         yield
