@@ -6,18 +6,19 @@ see where it arose. (torch's clip_grad_norm_ would spread one NaN over every gra
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._utils import _flatten_dense_tensors
 from torch.nn import utils
 
 from glia.errors import GliaError, unknown
+from glia.optim.beside import Beside
 
 Clip = Callable[[], Tensor]
 """Clips the gradients of one model, and gives their norm before that."""
 
-FEW_NUMBERS = 65_536  # of all gradients together, up to which one copy of them costs less than a norm of each
+FEW_NUMBERS = 1_000_000  # of all gradients together, up to which one copy of them costs less than a norm of each
 _ON_CPU = (torch.device("cpu"), torch.strided)
 
 
@@ -30,8 +31,10 @@ def build(how: str, model: nn.Module, limit: float) -> Clip:
     if how not in _WAYS:
         raise unknown("way to clip", how, _WAYS)
     parameters = list(model.parameters())
-    if how != "adaptive":
-        return lambda: _WAYS[how](parameters, limit)
+    if how == "norm":
+        return ByNorm(parameters, limit)
+    if how == "value":
+        return lambda: by_value(parameters, limit)
     layers = [part for part in model.modules() if any(p.ndim > 1 for p in part.parameters(recurse=False))]
     head = {id(p) for part in layers[-1:] for p in part.parameters(recurse=False)}
     inner = [p for p in parameters if id(p) not in head]
@@ -44,24 +47,61 @@ def build(how: str, model: nn.Module, limit: float) -> Clip:
     return clip
 
 
-def by_norm(parameters: Iterable[Tensor], limit: float) -> Tensor:
+class ByNorm:
     """Scale all gradients by one factor so that their common norm is at most `limit`.
 
     Pascanu et al. 2013, arXiv 1211.5063, algorithm 1.
     """
-    _check(limit)
-    held = list(parameters)
-    gradients = [parameter.grad for parameter in held if parameter.grad is not None]
-    if not _alike(gradients):
-        norm = utils.get_total_norm(gradients)
-        utils.clip_grads_with_norm_(held, limit, _usable(norm))
+
+    def __init__(self, parameters: Iterable[Tensor], limit: float):
+        _check(limit)
+        self.parameters, self.limit = list(parameters), limit
+        self._room: Beside | None = None  # for copies of the gradients
+        self._kinds: list[Any] = []  # what it was made for
+
+    def __call__(self) -> Tensor:
+        """Clip the gradients; their norm before that."""
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        if not _alike(gradients):
+            norm = utils.get_total_norm(gradients)
+            utils.clip_grads_with_norm_(self.parameters, self.limit, _usable(norm))
+            return norm
+        norm = self._norm(gradients)
+        factor = self._factor(norm)
+        if factor < 1.0:
+            torch._foreach_mul_(gradients, factor)
         return norm
-    norm = _norm_of_alike(gradients)
-    measured = norm.item()
-    factor = limit / (measured + 1e-6)
-    if factor < 1.0 and math.isfinite(measured):
-        torch._foreach_mul_(gradients, factor)
-    return norm
+
+    def beside(self, gradients: Beside) -> Tensor:
+        """The same, bit for bit, for all gradients there are, side by side in the parameters' order."""
+        if not _few(gradients):
+            return self()
+        norm = torch.linalg.vector_norm(gradients.whole)
+        factor = self._factor(norm)
+        if factor < 1.0:
+            gradients.whole.mul_(factor)
+        return norm
+
+    def _norm(self, gradients: list[Tensor]) -> Tensor:
+        """Of gradients that are alike. It is found in the same order wherever they lie, for the sake of the last bit."""
+        kinds = [(g.shape, g.stride(), g.dtype) for g in gradients]
+        if kinds != self._kinds:
+            room = Beside.like([p for p in self.parameters if p.grad is not None])
+            self._room, self._kinds = room if _few(room) else None, kinds
+        if self._room is None:
+            return total_norm(gradients)
+        torch._foreach_copy_(self._room.parts, gradients)
+        return torch.linalg.vector_norm(self._room.whole)
+
+    def _factor(self, norm: Tensor) -> float:
+        """1 where the norm is not finite."""
+        measured = norm.item()
+        return min(1.0, self.limit / (measured + 1e-6)) if math.isfinite(measured) else 1.0
+
+
+def by_norm(parameters: Iterable[Tensor], limit: float) -> Tensor:
+    """Clip once; see `ByNorm`."""
+    return ByNorm(parameters, limit)()
 
 
 def by_value(parameters: Iterable[Tensor], limit: float) -> Tensor:
@@ -96,7 +136,9 @@ def _measured(parameters: Iterable[Tensor]) -> tuple[list[Tensor], Tensor]:
 
 def total_norm(gradients: list[Tensor]) -> Tensor:
     """The norm of all, as torch's `get_total_norm` finds it but for its last bits."""
-    return _norm_of_alike(gradients) if _alike(gradients) else utils.get_total_norm(gradients)
+    if not _alike(gradients):
+        return utils.get_total_norm(gradients)
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients, 2.0)))
 
 
 def _alike(gradients: list[Tensor]) -> bool:
@@ -105,10 +147,8 @@ def _alike(gradients: list[Tensor]) -> bool:
     return len(kinds) == 1 and kinds.pop()[1:] == _ON_CPU
 
 
-def _norm_of_alike(gradients: list[Tensor]) -> Tensor:
-    if sum([g.numel() for g in gradients]) <= FEW_NUMBERS:
-        return torch.linalg.vector_norm(_flatten_dense_tensors(gradients))
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients, 2.0)), 2.0)
+def _few(gradients: Beside) -> bool:
+    return gradients.whole.numel() <= FEW_NUMBERS
 
 
 def _usable(norm: Tensor) -> Tensor:

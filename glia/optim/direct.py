@@ -4,6 +4,9 @@ Of `optimizer.step()` on a small network nine tenths are bookkeeping: a profiler
 anew. The kernel, what it is given and the state are the optimizer's own here too; no number changes.
 """
 
+from collections.abc import Callable
+from itertools import chain, islice
+from operator import is_, itemgetter
 from typing import Any, NamedTuple
 
 import torch
@@ -14,14 +17,19 @@ from torch.optim import optimizer as torchs
 from glia.optim import layout
 from glia.optim.bare import bare
 
+_ADAM = itemgetter("lr", "betas", "weight_decay", "eps", "maximize", "decoupled_weight_decay")
+_SGD = itemgetter("lr", "momentum", "weight_decay", "nesterov", "maximize")
+
 
 class _Group(NamedTuple):
+    """What one call of the kernel is given. settings: what it reads of the group, which may change at any time."""
+
     group: dict[str, Any]
+    settings: Callable[[dict[str, Any]], tuple[Any, ...]]
     parameters: list[Tensor]
     first: list[Tensor]  # means of gradients, or momenta
     second: list[Tensor]  # means of squares
-    steps: list[Tensor]  # of each parameter, which are places of `counted`
-    counted: Tensor  # how many steps were made
+    steps: list[Tensor]  # how many were made for each parameter
 
 
 class Direct:
@@ -31,12 +39,16 @@ class Direct:
         self.optimizer = optimizer
         self.written = type(optimizer).step
         self.groups: list[_Group] = []
-        self.known: Any = None  # the state that the groups were made of
+        self.whole: list[_Group] = []  # all groups as one
+        self.counted: Tensor | None = None  # all their steps
+        self.known: list[Any] = []  # the state that the groups were made of
+        self.first: Any = None  # parameter
 
     def step(self) -> None:
         """The same as ``optimizer.step()``, the short way where there is one."""
         optimizer = self.optimizer
-        if not self._plain() or not self._ready():
+        calls = self._calls() if self._plain() and self._ready() else None
+        if calls is None:
             bare(optimizer.step)()
             return
         for hook in torchs._global_optimizer_pre_hooks.values():
@@ -44,9 +56,10 @@ class Direct:
         before = torch.is_grad_enabled()
         torch._C._set_grad_enabled(False)
         try:
-            for group in self.groups:
-                gradients = [p.grad for p in group.parameters if p.grad is not None]
-                _adam(group, gradients) if group.steps else _sgd(group, gradients)
+            if self.counted is not None:
+                self.counted.add_(1)
+            for made, settings, gradients in calls:
+                _adam(made, settings, gradients) if made.steps else _sgd(made, settings, gradients)
         finally:
             torch._C._set_grad_enabled(before)
         for hook in torchs._global_optimizer_post_hooks.values():
@@ -54,31 +67,53 @@ class Direct:
 
     def _plain(self) -> bool:
         """Does nobody ask for more of each step than the kernel does?"""
-        optimizer = self.optimizer
-        own = [*optimizer._optimizer_step_pre_hooks.values(), *optimizer._optimizer_step_post_hooks.values()]
-        return (
-            type(optimizer) in (Adam, AdamW, SGD)
-            and "step" not in vars(optimizer)
-            and type(optimizer).step is self.written
-            and all(hook is layout._before_step for hook in own)
-        )
+        optimizer, kind = self.optimizer, type(self.optimizer)
+        if kind not in (Adam, AdamW, SGD) or "step" in vars(optimizer) or kind.step is not self.written:
+            return False
+        own = chain(optimizer._optimizer_step_pre_hooks.values(), optimizer._optimizer_step_post_hooks.values())
+        return all([hook is layout._before_step for hook in own])
 
     def _ready(self) -> bool:
-        """Is the state there, of a step that was made the long way, and is every gradient?"""
-        optimizer = self.optimizer
-        groups, state = optimizer.param_groups, optimizer.state
-        first = next((p for group in groups for p in group["params"]), None)
-        if first is None:
-            return False
+        """Is the state there, of a step that was made the long way?"""
+        groups, state = self.optimizer.param_groups, self.optimizer.state
         # Plain SGD has no state; what others loaded has another dict.
-        known = [state.get(first), *groups, *[len(group["params"]) for group in groups]]
-        if self.known is None or len(known) != len(self.known) or any(a is not b for a, b in zip(known, self.known)):
-            self.groups, self.known = [], None
-            made = [self._group(group) for group in groups if group["params"]]
-            if None in made:
-                return False
-            self.groups, self.known = [group for group in made if group is not None], known
-        return all(p.grad is not None for group in self.groups for p in group.parameters)
+        known = [state.get(self.first), *groups, *[len(group["params"]) for group in groups]]
+        if self.first is not None and len(known) == len(self.known) and all(map(is_, known, self.known)):
+            return True
+        self.first, self.known = next((p for group in groups for p in group["params"]), None), []
+        made = [self._group(group) for group in groups if group["params"]]
+        self.groups = [group for group in made if group is not None]
+        if not made or len(self.groups) < len(made):
+            return False
+        self._join()
+        self.known = [state.get(self.first), *known[1:]]
+        return True
+
+    def _join(self) -> None:
+        """One addition counts for all: each parameter's own count becomes a place of a common tensor."""
+        steps = [step for made in self.groups for step in made.steps]
+        self.counted = torch.stack(steps) if steps else None
+        places = iter(() if self.counted is None else self.counted.unbind())
+        for made in self.groups:
+            made.steps[:] = islice(places, len(made.steps))
+            for parameter, place in zip(made.parameters, made.steps):
+                self.optimizer.state[parameter]["step"] = place
+        fields = zip(*[made[2:] for made in self.groups], strict=True)
+        parameters, *others = (list(chain.from_iterable(lists)) for lists in fields)
+        alike = len({p.dtype for p in parameters}) == 1
+        self.whole = [_Group(self.groups[0].group, self.groups[0].settings, parameters, *others)] if alike else []
+
+    def _calls(self) -> list[tuple[_Group, tuple[Any, ...], list[Tensor]]] | None:
+        """Each call of the kernel: its settings and gradients. None where a gradient is missing."""
+        settings = [made.settings(made.group) for made in self.groups]
+        groups = self.whole if self.whole and settings.count(settings[0]) == len(settings) else self.groups
+        calls = []
+        for made, setting in zip(groups, settings):
+            gradients = [gradient for p in made.parameters if (gradient := p.grad) is not None]
+            if len(gradients) < len(made.parameters):
+                return None
+            calls.append((made, setting, gradients))
+        return calls
 
     def _group(self, group: dict[str, Any]) -> _Group | None:
         """None where the kernel would not be all of the step."""
@@ -91,35 +126,29 @@ class Direct:
             return None
         if "betas" not in group:
             if not group["momentum"]:
-                return _Group(group, parameters, [], [], [], torch.empty(0))
+                return _Group(group, _SGD, parameters, [], [], [])
             if any(state.get("momentum_buffer") is None for state in states):
                 return None
-            return _Group(group, parameters, [state["momentum_buffer"] for state in states], [], [], torch.empty(0))
+            momenta = [state["momentum_buffer"] for state in states]
+            return _Group(group, _SGD, parameters, momenta, [], [])
         if any("exp_avg" not in state for state in states):
             return None
-        # One addition counts for all: each parameter's own count becomes a place of a common tensor.
-        counted = torch.stack([state["step"] for state in states])
-        for state, place in zip(states, counted.unbind(), strict=True):
-            state["step"] = place
         first, second = [state["exp_avg"] for state in states], [state["exp_avg_sq"] for state in states]
-        return _Group(group, parameters, first, second, [state["step"] for state in states], counted)
+        return _Group(group, _ADAM, parameters, first, second, [state["step"] for state in states])
 
 
-def _adam(made: _Group, gradients: list[Tensor]) -> None:
-    group, (beta1, beta2) = made.group, made.group["betas"]
-    kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
-    made.counted.add_(1)
+def _adam(made: _Group, settings: tuple[Any, ...], gradients: list[Tensor]) -> None:
+    lr, (beta1, beta2), decay, eps, maximize, decoupled = settings
+    kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
     kernel(
         made.parameters, gradients, made.first, made.second, [], made.steps,
-        amsgrad=False, lr=group["lr"], beta1=beta1, beta2=beta2, weight_decay=group["weight_decay"],
-        eps=group["eps"], maximize=group["maximize"],
+        amsgrad=False, lr=lr, beta1=beta1, beta2=beta2, weight_decay=decay, eps=eps, maximize=maximize,
     )  # fmt: skip
 
 
-def _sgd(made: _Group, gradients: list[Tensor]) -> None:
-    group = made.group
+def _sgd(made: _Group, settings: tuple[Any, ...], gradients: list[Tensor]) -> None:
+    lr, momentum, decay, nesterov, maximize = settings
     torch._fused_sgd_(
-        made.parameters, gradients, made.first,
-        weight_decay=group["weight_decay"], momentum=group["momentum"], lr=group["lr"], dampening=0.0,
-        nesterov=group["nesterov"], maximize=group["maximize"], is_first_step=False,
+        made.parameters, gradients, made.first, weight_decay=decay, momentum=momentum, lr=lr, dampening=0.0,
+        nesterov=nesterov, maximize=maximize, is_first_step=False,
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """What a step may change beside its buffers and gradients, which a replay would not: counters, other random numbers."""
 
+import pickle
 import random
 from collections import deque
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ class Outside(NamedTuple):
     lengths: list[dict[str, int]]
     buffers: list[int]
     python: Any
-    numpy: str
+    numpy: bytes
     versions: list[int]
 
     @classmethod
@@ -30,7 +31,7 @@ class Outside(NamedTuple):
             lengths=[{name: len(v) for name, v in vars(part).items() if isinstance(v, _LISTS)} for part in parts],
             buffers=[id(b) for part in parts for b in part._buffers.values()],
             python=random.getstate(),
-            numpy=repr(np.random.get_state(legacy=False)),
+            numpy=pickle.dumps(np.random.get_state(legacy=False)),
             versions=[t._version for t in tensors],
         )
 

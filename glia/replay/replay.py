@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as modules
 
+from glia.optim.beside import Beside
 from glia.replay.emit import Program, emit
 from glia.replay.outside import Outside
 from glia.replay.trace import Flat, Refused, Work, trace
@@ -42,27 +43,49 @@ class Found(NamedTuple):
 
 @dataclass
 class _Row:
-    """One program, for batches of one shape."""
+    """One program, for batches of one shape.
+
+    gradients: where it leaves those of the weights; `beside` where all lie in one memory. lean: it runs without
+    anything of autograd, which some operators do not do.
+    """
 
     program: Program
+    beside: Beside | None
+    gradients: list[Tensor | None]
     draws: bool
+    lean: bool = True
     checks: int = FIRST  # that are left
     made: int = 0
     written_s: float = math.inf  # the fastest, of this thread alone: a busy machine is to decide nothing
     replayed_s: float = math.inf
+
+    def run(self, given: Iterable[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Loss and metric."""
+        # Made by hand: the context managers of torch take as long as a small product.
+        if self.lean:
+            with torch._C._InferenceMode(True):
+                return self.program.run(*given, *self.program.fixed)
+        before = torch.is_grad_enabled()
+        torch._C._set_grad_enabled(True)
+        try:
+            return self.program.run(*given, *self.program.fixed)
+        finally:
+            torch._C._set_grad_enabled(before)
 
 
 class Replay:
     """Makes the forward and backward pass of one model's steps, in the shortest way that does the same.
 
     work: what is made, without side effects but for the model's buffers. `why` says why it is not replayed, once that
-    is known; `running` whether it is.
+    is known; `running` whether it is; `beside` where the last step's gradients lie side by side, in the parameters'
+    order, None where each lies by itself.
     """
 
     def __init__(self, work: Work, model: nn.Module):
         self.work, self.model = work, model
         self.why = ""
         self.running = False
+        self.beside: Beside | None = None
         self.spent, self.fastest, self.steps = 0.0, math.inf, 0
         self.rows: dict[Any, _Row] = {}
         self.seen: Any = None  # the state of the model that the rows were made for
@@ -71,12 +94,14 @@ class Replay:
         self.all = list(model.parameters())
         self.weights: list[Tensor] = []
         self.rest: list[Tensor] = []  # frozen parameters and buffers
+        self.states: list[Tensor] = []  # weights and rest as the programs are given them
 
     def __call__(self, batch: Any, written: Callable[[], Found], seed: Callable[[], None]) -> Found:
         """Gradients and loss of one batch. written: makes the step as it was written, gradients cleared before.
 
         seed: sets the random numbers of this step; called where it may draw any.
         """
+        self.beside = None
         if not self.why and self.spent >= AFTER_S and not self._watched():
             try:
                 return self._made(batch, written, seed)
@@ -111,7 +136,7 @@ class Replay:
             return True
         if torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack():
             return True
-        return any(w._backward_hooks or w._post_accumulate_grad_hooks for w in self.weights)
+        return any([w._backward_hooks or w._post_accumulate_grad_hooks for w in self.weights])
 
     def _made(self, batch: Any, written: Callable[[], Found], seed: Callable[[], None]) -> Found:
         state = [
@@ -133,50 +158,52 @@ class Replay:
             return self._both(row, flat, written, seed)
         if row.draws:
             seed()
-        found, gradients = self._run(row, flat, self.rest)
-        for weight, gradient in zip(self.weights, gradients, strict=True):
+        loss, metric = row.run([*self.states, *flat.tensors])
+        for weight, gradient in zip(self.weights, row.gradients, strict=True):
             weight.grad = gradient
         ear = _ear()
         if ear is not None:
             ear.replayed()
-        self.running = True
-        return found
+        self.running, self.beside = True, row.beside
+        return Found(loss, metric)
 
     def _begin(self, state: list[Any]) -> None:
         self.rows.clear()
         self.seen = state
         self.weights = [p for p in self.all if p.requires_grad]
-        self.rest = [*(p for p in self.all if not p.requires_grad), *self.model.buffers()]
+        frozen = [p for p in self.all if not p.requires_grad]
+        self.rest = [*frozen, *self.model.buffers()]
+        self.states = [t.detach() for t in (*self.weights, *self.rest)]
 
     def _built(self, flat: Flat) -> _Row:
         if any(t.device.type != "cpu" for t in (*self.weights, *flat.tensors)):
             raise Refused("it is not on the CPU")
         traced = trace(self.work, self.model, self.weights, self.rest, flat)
-        states = [*self.weights, *self.rest]
-        return _Row(emit(traced, states, len(self.weights)), traced.draws)
-
-    def _run(self, row: _Row, flat: Flat, rest: Iterable[Tensor]) -> tuple[Found, list[Tensor | None]]:
-        before = torch.is_grad_enabled()
-        torch._C._set_grad_enabled(False)  # a context manager takes as long as a small product
-        try:
-            loss, metric, *gradients = row.program.run(*self.weights, *rest, *flat.tensors, *row.program.fixed)
-            for place, weight in enumerate(self.weights):
-                made = gradients[place]
-                if made is not None and made.stride() != weight.stride() and _laid(made) != _laid(weight):
-                    gradients[place] = torch.empty_like(weight).copy_(made)  # as autograd lays it
-        finally:
-            torch._C._set_grad_enabled(before)
-        return Found(loss, metric), gradients
+        gradients: list[Tensor | None] = [None] * len(self.weights)
+        taught = [place for place, node in enumerate(traced.results[2:]) if node is not None]
+        beside = None
+        if len({self.weights[place].dtype for place in taught}) == 1:
+            beside = Beside.like([self.weights[place] for place in taught])
+            for place, part in zip(taught, beside.parts, strict=True):
+                gradients[place] = part
+        else:
+            for place in taught:
+                gradients[place] = torch.empty_like(self.weights[place])
+        return _Row(emit(traced, self.states, len(self.weights), gradients), beside, gradients, traced.draws)
 
     def _both(self, row: _Row, flat: Flat, written: Callable[[], Found], seed: Callable[[], None]) -> Found:
         """Make the step both ways, and leave replaying where they differ in one bit. What was written counts."""
+        weights = self.states[: len(self.weights)]
         rest = [held.clone() for held in self.rest]
         seed()
         began = thread_time()
         try:
-            replayed, gradients = self._run(row, flat, rest)
+            replayed = row.run([*weights, *rest, *flat.tensors])
         except Exception as error:
             # An operator that does without gradients what it did with them is the usual; whatever it is, it is left.
+            if row.lean:
+                row.lean = False
+                return self._both(row, flat, written, seed)
             self._leave(f"replaying failed ({type(error).__name__}: {str(error).partition(chr(10))[0][:120]})")
             seed()
             return written()
@@ -189,7 +216,7 @@ class Replay:
         why = ""
         if Outside.of(self.parts, flat.tensors) != before:
             why = "it changes things of its own as it goes (counters, other random numbers, its inputs)"
-        elif not (_same(replayed, found) and _same(gradients, [w.grad for w in self.weights])):
+        elif not (_same(replayed, found) and _same(row.gradients, [w.grad for w in self.weights])):
             why = "a replay found other numbers"
         elif not _same([*rest, noise], [*self.rest, torch.default_generator.get_state()]):
             why = "a replay left other buffers or random numbers behind"

@@ -55,6 +55,11 @@ class Traced(NamedTuple):
     held: dict[str, Tensor]
 
     @property
+    def results(self) -> list[Any]:
+        """Nodes, and None."""
+        return list(next(node for node in reversed(self.graph.nodes) if node.op == "output").args[0])
+
+    @property
     def draws(self) -> bool:
         """Does it use random numbers?"""
         return any(torch.Tag.nondeterministic_seeded in _tags(node) for node in self.graph.nodes)

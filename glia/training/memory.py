@@ -1,6 +1,7 @@
 """Memory that a step frees and the next one asks for again: whether it stays with the process in between."""
 
 import ctypes
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,19 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 HELD = {MMAP_THRESHOLD: 1 << 30, TRIM_THRESHOLD: (1 << 31) - 1}
 USUAL = {MMAP_THRESHOLD: 32 << 20, TRIM_THRESHOLD: 64 << 20}  # where glibc's own rule ends after one large block
 CHOSEN = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    """Within, Python's collector of cycles does not go through what was there before: a tenth of a second each time."""
+    if gc.get_freeze_count():  # somebody did so already, for longer
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from glia.data.batches import Batch
 from glia.optim.average import Average
 from glia.optim.bare import bare
 from glia.optim.build import set_lr
-from glia.optim.clip import Clip, total_norm
+from glia.optim.clip import ByNorm, Clip, total_norm
 from glia.optim.direct import Direct
 from glia.optim.schedules import Schedule
 from glia.replay.replay import Found, Replay
@@ -83,7 +83,9 @@ class Update:
             raise NonFinite(at.step, at.epoch, rate, "no step was made with it", what="the learning rate")
         if self.schedule:
             set_lr(self.optimizer, rate)
-        self.world.before(self.model)
+        short = self.short if len(group) == 1 else None
+        if self.world.many:
+            self.world.before(self.model)
         with self.numbers.step():
             seen, odd = self._backward(group, at)
         if self.world.many:
@@ -92,12 +94,12 @@ class Update:
             raise odd
         at.loss_sum += seen.loss * seen.rows
         at.metric_sum += seen.metric
-        norm = self._clipped_norm(at.step)
+        norm = self._clipped_norm(at.step, short)
         if not math.isfinite(norm):
             self._look_at_gradients(group, at, norm)
         # Gradients that several batches added up lie as autograd left them: that is for the optimizer's own step.
-        if self.short is not None and len(group) == 1 and self.short.replay.running:
-            self.short.optimizer.step()
+        if short is not None and short.replay.running:
+            short.optimizer.step()
         else:
             bare(self.optimizer.step)()
         if self.average:
@@ -202,8 +204,11 @@ class Update:
         """Dropout at step t is a function of (seed, t), whatever was drawn before; and of the process."""
         return mix(self.seed, "step", step, *((self.world.rank,) if self.world.many else ()))
 
-    def _clipped_norm(self, step: int) -> float:
+    def _clipped_norm(self, step: int, short: "Short | None") -> float:
         if self.clip is not None:
+            beside = short.replay.beside if short is not None else None
+            if beside is not None and isinstance(self.clip, ByNorm):
+                return self.clip.beside(beside).item()
             return self.clip().item()
         grads = [p.grad for p in self.parameters if p.grad is not None]
         if step % self.measure_every:
