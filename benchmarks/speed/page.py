@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from rich.console import Console
@@ -42,16 +43,14 @@ class Figures:
         """In Markdown, with the lines of `before` that this table has no newer ones for."""
         head = "| " + " | ".join(self.columns) + " |"
         kept: dict[str, str] = {}
-        if head in before:
-            start = list(before).index(head) + 2
-            for line in before[start:]:
-                if not line.startswith("|"):
-                    break
+        place = list(before).index(title) if (title := f"**{self.title}**") in before else len(before)
+        if list(before[place + 2 : place + 3]) == [head]:  # of the same tools
+            for line in takewhile(lambda line: line.startswith("|"), before[place + 4 :]):
                 kept[line.split("|")[1].strip()] = line
         kept |= {row[0]: _line(row) for row in self.rows}
         rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in kept.values()]
         kept |= {row[0]: _line(row) for row in self.summary(rows)}
-        return [f"**{self.title}**", "", head, "|" + "---|" * len(self.columns), *kept.values(), ""]
+        return [title, "", head, "|" + "---|" * len(self.columns), *kept.values(), ""]
 
 
 def _line(row: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ MANY = 20_000  # rows
 GREY_MANY = 10_000  # rows from which a narrow network is enough for grey pictures
 BUDGET = 1.4e13  # multiplications forward in a whole run: five minutes of training on two cores at 25e9 a second each
 LEAST_EPOCHS = 3
+MANY_STEPS = 200  # of an epoch
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,16 @@ def image_settings(name: str, facts: ImageFacts, rows: int, task: Task, width: i
     those of resnet9.
 
     One rise and one fall of the rate over the whole run (Smith and Topin 2018, arXiv 1708.07120; both straight, as in
-    Page 2018), so it may not stop early: patience is 0. No averaged weights: batch norm's running figures are those of
-    the live ones.
+    Page 2018), so it may not stop early: patience is 0. Where an epoch of resnet9 has many steps, the rate rises within
+    half an epoch, and averaged weights make the network good long before it falls; elsewhere there are none, since
+    batch norm's running figures are those of the live ones.
     """
     entry = catalog.find("models", name)
     if "train" in entry.facts:
         return dict(entry.facts["train"])
     pace = _PACES.get(entry.name) or _PACES.get(entry.facts.get("family", "")) or _PACES["resnet9"]
     batch = min(_batch(rows, width), pace.batch)
+    soon = entry.name == "resnet9" and rows >= MANY_STEPS * batch
     cost = products(facts, width) if entry.name == "resnet9" else counted(entry.name, facts, task)
     return {
         "epochs": _epochs(pace, rows, cost),
@@ -87,12 +90,12 @@ def image_settings(name: str, facts: ImageFacts, rows: int, task: Task, width: i
         "momentum": 0.9,
         "lr": float(f"{pace.lr * sqrt(batch / 256):.1e}"),
         "schedule": "linear",
-        "warmup": 0.2,
+        "warmup": 0.05 if soon else 0.2,
         "weight_decay": pace.weight_decay,
         "label_smoothing": pace.label_smoothing if task.kind == "classify" else 0.0,
         # squared errors have no bound; transformers are clipped in their paper
         "clip": 1.0 if task.kind == "regress" or pace.optimizer == "adamw" else 0.0,
-        "ema": 0.0,
+        "ema": 0.99 if soon else 0.0,  # of a hundred steps
         "patience": 0,
     }
 

@@ -83,7 +83,7 @@ class ByNorm:
         return norm
 
     def _norm(self, gradients: list[Tensor]) -> Tensor:
-        """Of gradients that are alike. It is found in the same order wherever they lie, for the sake of the last bit."""
+        """Of gradients that are alike, summed in the same order wherever they lie, for the sake of the last bit."""
         kinds = [(g.shape, g.stride(), g.dtype) for g in gradients]
         if kinds != self._kinds:
             room = Beside.like([p for p in self.parameters if p.grad is not None])

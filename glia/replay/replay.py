@@ -136,7 +136,7 @@ class Replay:
             return True
         if torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack():
             return True
-        return any([w._backward_hooks or w._post_accumulate_grad_hooks for w in self.weights])
+        return any(w._backward_hooks or w._post_accumulate_grad_hooks for w in self.weights)
 
     def _made(self, batch: Any, written: Callable[[], Found], seed: Callable[[], None]) -> Found:
         state = [

@@ -133,7 +133,6 @@ def fit(
 
     in_place = device.type == "cpu" and isinstance(feed.train, Batches) and numbers.layout == torch.preserve_format
     ending = ExitStack()
-    ending.enter_context(memory.settled())
     ending.enter_context(memory.held())
     ending.callback(torch.default_generator.set_state, torch.default_generator.get_state())
     if own_world:

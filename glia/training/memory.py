@@ -32,21 +32,23 @@ def settled() -> Iterator[None]:
 @contextmanager
 def held() -> Iterator[None]:
     """Within, what is freed stays with this process; then the system gets it back. Elsewhere than with glibc nothing.
+    And it is `settled`.
 
     What is freed later may stay, in blocks of up to 32 MB: glibc's rule that adapts itself cannot be switched on again.
 
     A step frees its activations, and the next one asks for as much. Where they go back to the system in between, each
     of their pages is cleared and mapped anew, every step: of a small convolutional network's a third at worst.
     """
-    if any(name in os.environ for name in CHOSEN):  # somebody knows better
-        yield
-        return
-    _set(HELD)
-    try:
-        yield
-    finally:
-        _set(USUAL)
-        give_back()
+    with settled():
+        if any(name in os.environ for name in CHOSEN):  # somebody knows better
+            yield
+            return
+        _set(HELD)
+        try:
+            yield
+        finally:
+            _set(USUAL)
+            give_back()
 
 
 def give_back() -> None:

@@ -29,7 +29,7 @@ WORTH, COARSER = 1.04, 1.1  # times faster from which another way is taken, and 
 SHARE, MOST_S = 0.02, 20.0  # of the time that training will take, for trying; seconds
 LEAST_S = 30.0  # that training takes in the plain way, below which nothing is tried
 ROUNDS, BATCHES = (3, 9), 4
-SHORT_S, ROW = 0.02, 3  # steps that are shorter are made in a row: after another way's step the first ones are slower
+SHORT_S, ROW = 0.01, 3  # steps that are shorter are made in a row: after another way's step the first ones are slower
 APART = 0.05  # share by which the loss may differ before anything was learnt
 
 

@@ -85,14 +85,19 @@ def test_ratios_are_of_medians_against_the_best_peer() -> None:
 def test_the_page_keeps_lines_that_were_not_measured_again(tmp_path: Path) -> None:
     path = tmp_path / "RESULTS.md"
     columns = ["work", "ms"]
-    page.write("Steps", ["about"], [page.Figures("Time", columns, [["a", "1"], ["b", "2"]])], path)
+    rows = [["a", "1"], ["b", "2"]]
+    alike = [page.Figures("Time", columns, rows), page.Figures("Other", columns, [["a", "5"], ["b", "6"]])]
+    page.write("Steps", ["about"], alike, path)
     page.write("Start", ["other"], [page.Figures("Time", columns, [["a", "7"]])], path)
-    page.write("Steps", ["about"], [page.Figures("Time", columns, [["b", "3"]])], path)
+    twice = [page.Figures("Time", columns, [["b", "3"]]), page.Figures("Other", columns, [["b", "4"]])]
+    page.write("Steps", ["about"], twice, path)
     text = path.read_text()
     assert text.count("## Steps") == text.count("## Start") == 1
     first = text[: text.index("## Start")]
     assert "| a | 1 |" in first and "| b | 3 |" in first and "| b | 2 |" not in first
     assert "| a | 7 |" in text
+    other = first[first.index("**Other**") :]
+    assert "| a | 5 |" in other and "| b | 4 |" in other and "| a | 1 |" not in other
 
 
 def test_the_mean_is_of_all_works_also_of_those_that_were_measured_before(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from glia.errors import GliaError
 from glia.optim import clip
+from glia.optim.beside import Beside
 
 SHAPES = ((5,), (4, 3), (6, 2, 3, 3), ())
 
@@ -114,3 +115,23 @@ def test_other_ways_to_clip_are_refused() -> None:
         clip.build("norms", nn.Linear(2, 1), 1.0)
     with pytest.raises(GliaError, match="clip; got 0"):
         clip.build("norm", nn.Linear(2, 1), 0.0)
+
+
+@pytest.mark.parametrize("limit", [0.5, 1e6])
+def test_gradients_side_by_side_are_clipped_alike(limit: float) -> None:
+    """Bit for bit: a run that goes on makes its first steps the one way, which it once made the other."""
+    model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Flatten(), nn.Linear(20, 7)).to(memory_format=torch.channels_last)
+    clipped = clip.build("norm", model, limit)
+    assert isinstance(clipped, clip.ByNorm)
+    model(torch.randn(4, 3, 4, 4, generator=torch.Generator().manual_seed(0))).square().sum().backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    together = Beside.like(list(model.parameters()))
+    for part, gradient in zip(together.parts, gradients, strict=True):
+        part.copy_(gradient)
+    apart_norm, together_norm = clipped(), clipped.beside(together)
+    assert apart_norm.item() == together_norm.item() > 1.0
+    for part, gradient in zip(together.parts, gradients, strict=True):
+        assert torch.equal(part, gradient) and part.stride() == gradient.stride()
+        assert part.data_ptr() % 64 == 0
+    whole = torch.linalg.vector_norm(together.whole).item()
+    assert whole == pytest.approx(min(limit, apart_norm.item()), rel=1e-5)

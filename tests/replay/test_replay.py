@@ -61,6 +61,18 @@ class Sequence(nn.Module):
         return self.head(self.reads(x)[0][:, -1])
 
 
+class Forked(nn.Module):
+    """What is rectified is used as it was too; and one layer learns nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.idle, self.head = nn.Linear(WIDTH, 16), nn.Linear(2, 2), nn.Linear(16, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = self.first(x)
+        return self.head(torch.relu(made) + made)
+
+
 def perceptron(*inside: nn.Module) -> nn.Sequential:
     return nn.Sequential(nn.Linear(WIDTH, 16), *inside, nn.ReLU(), nn.Linear(16, CLASSES))
 
@@ -87,6 +99,9 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         lambda: nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, CLASSES)),
         (1, 8, 8),
     ),
+    "lstm": (lambda: Sequence(nn.LSTM), (5, 4)),  # which torch cannot make without autograd's help
+    "relu of a view": (lambda: nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Flatten(), nn.Linear(20, CLASSES)), (5, 4)),
+    "twice rectified": (lambda: Forked(), (WIDTH,)),
     "gru": (lambda: Sequence(nn.GRU), (5, 4)),
     "transformer": (
         lambda: nn.Sequential(

@@ -1,11 +1,14 @@
 """What is freed within a step and between steps; in processes of their own, for it hangs on all that was before."""
 
+import gc
 import os
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from glia.training import memory
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="no glibc")
 
@@ -66,3 +69,14 @@ print(before - held())
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert float(done.stdout) > 20
+
+
+def test_what_was_there_before_is_not_gone_through_for_cycles() -> None:
+    kept = gc.get_freeze_count()
+    with memory.settled():
+        assert gc.get_freeze_count() > 10_000
+        inside = gc.get_freeze_count()
+        with memory.settled():  # a training inside another changes nothing
+            assert gc.get_freeze_count() == inside
+        assert gc.get_freeze_count() == inside
+    assert gc.get_freeze_count() == kept
