@@ -94,6 +94,9 @@ class _Emitter:
             return self._written(node, _ATEN.sum.dim_IntList, self._new((*first.args[:2], False)))
         if target in (_ATEN.mm.default, _ATEN.sum.dim_IntList) and not node.kwargs:
             return self._written(node, target, self._new(args))
+        if target is _ATEN._to_copy.default and node in self.into:
+            self.writing.add(self.graph.call_method("copy_", (self.into[node], self._new(first))))
+            return self.into[node]
         if target is _ATEN._to_copy.default and set(node.kwargs) == {"dtype"} and _is_cast(node, first):
             return self.graph.call_method(_CASTS[node.meta["val"].dtype], (self._new(first),))
         if target is _ATEN.relu.default and first is not None and _of_its_own(first) and not self._stays(first):

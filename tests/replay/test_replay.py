@@ -157,6 +157,15 @@ def test_a_replay_is_the_step_bit_for_bit(name: str, made: list[Replay]) -> None
     same(ours, theirs)
 
 
+@pytest.mark.parametrize("name", ["plain", "batch norm", "convolutions"])
+def test_so_it_is_in_bfloat16(name: str, made: list[Replay]) -> None:
+    network, shape = NETWORKS[name]
+    ours = trained(network, rows(shape), pure=True, clip=0.5, precision="bfloat16")
+    theirs = trained(network, rows(shape), pure=False, clip=0.5, precision="bfloat16")
+    assert made[0].running and not made[0].why
+    same(ours, theirs)
+
+
 @pytest.mark.parametrize(
     "optimizer",
     [
