@@ -184,7 +184,7 @@ class Train(_Settings):
         None, gt=0, le=1, description="factor on the learning rate from each stage to the one before it"
     )
     patience: int | None = Field(None, ge=0, description="epochs without gain before it stops; 0 for never")
-    monitor: str = Field("valid_loss", description="which figure decides the best weights")
+    monitor: str | None = Field(None, description="which figure decides the best weights, e.g. valid_loss")
     class_weights: Literal["auto", "none", "balanced"] = Field("auto", description="weights against rare classes")
     seed: int = Field(0, ge=0, description="the one seed of the run")
     device: str = Field("auto", description="cpu, cuda, mps, or auto")

@@ -74,7 +74,8 @@ def image_settings(name: str, facts: ImageFacts, rows: int, task: Task, width: i
     One rise and one fall of the rate over the whole run (Smith and Topin 2018, arXiv 1708.07120; both straight, as in
     Page 2018), so it may not stop early: patience is 0. Where an epoch of resnet9 has many steps, the rate rises within
     half an epoch, and averaged weights make the network good long before it falls; elsewhere there are none, since
-    batch norm's running figures are those of the live ones.
+    batch norm's running figures are those of the live ones. Their loss on labels as they are is least while they are
+    not at their best: what smoothed labels teach is to be a little unsure. So the accuracy says which are kept.
     """
     entry = catalog.find("models", name)
     if "train" in entry.facts:
@@ -97,6 +98,7 @@ def image_settings(name: str, facts: ImageFacts, rows: int, task: Task, width: i
         "clip": 1.0 if task.kind == "regress" or pace.optimizer == "adamw" else 0.0,
         "ema": 0.99 if soon else 0.0,  # of a hundred steps
         "patience": 0,
+        "monitor": "valid_accuracy" if soon and task.kind == "classify" else "valid_loss",
     }
 
 

@@ -38,6 +38,7 @@ USUAL = {
     "ema": 0.0,
     "label_smoothing": 0.0,
     "patience": 10,
+    "monitor": "valid_loss",
 }
 RARE = 10.0  # a class so many times rarer than the most frequent one is weighted up
 

@@ -172,7 +172,7 @@ class Session:
             l1=train.l1,
             accumulate=train.accumulate,
             average=self._average(total),
-            monitor=train.monitor,
+            monitor=train.monitor or "valid_loss",
             patience=train.patience or 0,
             valid_every=train.valid_every,
             **vars(self.numbers),
