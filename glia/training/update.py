@@ -274,6 +274,6 @@ def _told(odd: NonFinite) -> str:
 def rows_of(batch: Any) -> int:
     """Rows of any batch."""
     if isinstance(batch, Batch):
-        return len(batch.index)
+        return batch.index.shape[0]  # its length, without the call of Python's that a tensor's length is
     targets = unpack(batch).targets if not isinstance(batch, torch.Tensor) else batch
     return len(targets) if getattr(targets, "ndim", 0) else 1
