@@ -1,6 +1,6 @@
 """What a step may change beside its buffers and gradients, which a replay would not: counters, other random numbers."""
 
-import pickle
+import json
 import random
 from collections import deque
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class Outside(NamedTuple):
     lengths: list[dict[str, int]]
     buffers: list[int]
     python: Any
-    numpy: bytes
+    numpy: str
     versions: list[int]
 
     @classmethod
@@ -31,7 +31,7 @@ class Outside(NamedTuple):
             lengths=[{name: len(v) for name, v in vars(part).items() if isinstance(v, _LISTS)} for part in parts],
             buffers=[id(b) for part in parts for b in part._buffers.values()],
             python=random.getstate(),
-            numpy=pickle.dumps(np.random.get_state(legacy=False)),
+            numpy=json.dumps(np.random.get_state(legacy=False), default=lambda numbers: numbers.tobytes().hex()),
             versions=[t._version for t in tensors],
         )
 
