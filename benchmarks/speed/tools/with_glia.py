@@ -41,6 +41,7 @@ def train(job: Job, precision: str | None) -> Trained:
     settings |= {"batch_size": job.batch} if job.batch else {}
     if job.rate:  # as the others: a rate that stays, and no end where nothing is gained
         settings |= {"optimizer": "adam", "lr": job.rate, "schedule": "constant", "warmup": 0.0, "patience": 0}
+        settings |= {"weight_decay": 0.0}
     settings |= {"step": glia.next_token()} if job.work.tokens else {}
     with suppress(Seen):
         glia.train(model=network, epochs=job.planned or job.epochs, runs=job.folder, begin=begin, **settings)
