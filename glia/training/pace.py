@@ -99,7 +99,10 @@ class Trial:
         return min(took, (process_time() - began) / way.threads) if self.device.type == "cpu" else took
 
     def compare(self, ways: Iterable[Way], seconds: float) -> dict[Way, float]:
-        """Median seconds of a step each way, taken in turns; about as long as was said, three turns at least."""
+        """Seconds of a step each way, taken in turns; about as long as was said, three turns at least.
+
+        The lower quartile: what else the machine does lengthens some steps, those of two threads most of all.
+        """
         ways = list(ways)
         first = [self.time(way) for way in ways]  # makes room and picks kernels
         before, counted = (ROW, ROW) if min(first) < SHORT_S else (0, 1)
@@ -110,7 +113,7 @@ class Trial:
                 break
             for way in ways:
                 times[way] += [self.time(way) for _ in range(before + counted)][before:]
-        return {way: statistics.median(seen) for way, seen in times.items()}
+        return {way: statistics.quantiles(seen, n=4, method="inclusive")[0] for way, seen in times.items()}
 
 
 @dataclass(frozen=True)
