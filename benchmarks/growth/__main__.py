@@ -12,6 +12,7 @@ from benchmarks.speed import page
 from benchmarks.speed.page import Figures
 
 PAGE = curves.POINTS.with_name("GROWTH.md")
+HEAD = "# Growth\n\n`make bench-growth` measures this; `python -m benchmarks.growth --help` says how.\n"
 USUAL = (*curves.SWEEPS, "reading", "loader")
 ABOUT = {
     "Steps": "![time and memory against what grows](growth.svg)",
@@ -84,10 +85,10 @@ def main(arguments: Sequence[str]) -> int:
             else:
                 files.reading(folder)
     curves.picture()
-    PAGE.write_text("# Growth\n\n`make bench-growth` measures this; `python -m benchmarks.growth --help` says how.\n")
+    PAGE.unlink(missing_ok=True)
     for title, table in tables().items():
         table.show()
-        page.write(title, [ABOUT[title]], [table], PAGE)
+        page.write(title, [ABOUT[title]], [table], PAGE, HEAD)
     for line in (*about, *page.busy()):
         page.CONSOLE.print(line)
     return 0

@@ -65,7 +65,7 @@ def forget(tables: list[Figures]) -> None:
     """For whoever waits for the end."""
 
 
-def write(part: str, about: Sequence[str], tables: Sequence[Figures], path: Path = PAGE) -> None:
+def write(part: str, about: Sequence[str], tables: Sequence[Figures], path: Path = PAGE, head: str = HEAD) -> None:
     """Put a part's section in its place; lines of works that were not measured this time stay."""
     _, *sections = path.read_text().split("\n## ") if path.exists() else [""]
     kept = {section.partition("\n")[0].strip(): section for section in sections}
@@ -74,7 +74,7 @@ def write(part: str, about: Sequence[str], tables: Sequence[Figures], path: Path
     for table in tables:
         lines += table.lines(before)
     kept[part] = "\n".join(lines).rstrip() + "\n"
-    path.write_text("\n## ".join([HEAD, *kept.values()]))
+    path.write_text("\n## ".join([head, *kept.values()]))
 
 
 def load() -> float:
