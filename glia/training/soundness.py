@@ -69,6 +69,6 @@ def _bad(named: Iterable[tuple[str, Tensor]]) -> Iterator[str]:
     held = [(n, v.detach()) for n, v in named if v.is_floating_point() and v.itemsize > 1 and v.numel()]
     with torch.no_grad():
         for name, value in held:
-            # A sum is found a hundred times sooner than the largest magnitude; that it is not finite may be its size.
+            # A sum is found many times sooner than the largest magnitude; that it is not finite may be its size.
             if not math.isfinite(value.sum().item()) and not bool(torch.isfinite(value).all()):
                 yield name

@@ -83,11 +83,11 @@ class Update:
             raise NonFinite(at.step, at.epoch, rate, "no step was made with it", what="the learning rate")
         if self.schedule:
             set_lr(self.optimizer, rate)
-        short = self.short if len(group) == 1 else None
+        short = self.short if len(group) == 1 and rows_of(group[0]) else None
         if self.world.many:
             self.world.before(self.model)
         with self.numbers.step():
-            seen, odd = self._backward(group, at)
+            seen, odd = self._backward(group, at, short)
         if self.world.many:
             seen, odd = self._together(seen, odd, at)
         if odd is not None:
@@ -107,11 +107,10 @@ class Update:
         at.step, at.batch, at.rows = at.step + 1, at.batch + len(group), at.rows + seen.rows
         return Done(seen.loss, rate, norm, seen.rows)
 
-    def _backward(self, group: list[Any], at: Progress) -> tuple[Summed, NonFinite | None]:
+    def _backward(self, group: list[Any], at: Progress, short: "Short | None") -> tuple[Summed, NonFinite | None]:
         """Gradients of the mean over the rows of `group`, and what was seen; an error instead of a bad loss."""
         sizes = [rows_of(batch) for batch in group]
         total, mean, metric_sum = sum(sizes), 0.0, 0.0
-        short = self.short if len(group) == 1 and total else None
         if short is None:
             self._seed(at.step)
             bare(self.optimizer.zero_grad)()
